@@ -1,0 +1,1 @@
+"""The contract both sides sign: addresses, memory map, descriptor, carriers, stages."""
