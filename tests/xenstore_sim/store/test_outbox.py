@@ -1,0 +1,69 @@
+"""The queue of what a client has not taken yet."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xenstore_sim.store.outbox import EVENT_BYTES_MAX, REPLY_BYTES_MAX, Outbox, Put
+
+PACKETS = st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=9)), max_size=12)
+
+
+@given(PACKETS, st.lists(st.integers(0, 20)))
+def test_what_is_taken_is_what_was_put_in_order(
+    packets: list[tuple[bool, bytes]], takes: list[int]
+) -> None:
+    outbox, expected = Outbox(), b""
+    for is_event, packet in packets:
+        if is_event:
+            outbox.put_event(packet, packet, always=True)
+        else:
+            outbox.put_reply(packet)
+        expected += packet
+    found = b""
+    for size in (*takes, *([len(expected)] * 12)):
+        part = outbox.pending()[:size] if len(outbox) else b""
+        if part:
+            outbox.take(len(part))
+            found += part
+            assert len(outbox) == len(expected) - len(found)
+            assert outbox.replies <= sum(not is_event for is_event, _ in packets)
+    assert found == expected
+    assert (outbox.replies, outbox.torn) == (0, False)
+
+
+def test_an_event_counts_as_waiting_until_its_last_byte_is_taken() -> None:
+    outbox = Outbox()
+    assert outbox.put_event(b"<event>", b"e") is Put.QUEUED
+    outbox.put_reply(b"r")
+    outbox.take(6)
+    assert outbox.torn
+    assert outbox.put_event(b"<event>", b"e") is Put.SUPPRESSED
+    outbox.take(1)
+    assert not outbox.torn
+    assert outbox.put_event(b"<event>", b"e") is Put.QUEUED
+
+
+def test_events_find_no_room_beyond_the_bound_and_replies_wait_before() -> None:
+    outbox, big = Outbox(), bytes(4096)
+    while not outbox.full:
+        assert outbox.put_event(big, b"%d" % len(outbox)) is Put.QUEUED
+    assert len(outbox) == REPLY_BYTES_MAX
+    while outbox.put_event(big, b"%d" % len(outbox)) is Put.QUEUED:
+        pass
+    assert len(outbox) == EVENT_BYTES_MAX
+    outbox.clear()
+    assert len(outbox) == 0
+    assert outbox.put_event(big, b"0") is Put.QUEUED
+
+
+def test_a_long_queue_is_handed_out_in_parts() -> None:
+    outbox = Outbox()
+    for number in range(1000):
+        outbox.put_reply(b"%4d" % number)
+    assert len(outbox.pending()) < 4000
+    found = b""
+    while len(outbox):
+        part = outbox.pending()
+        outbox.take(len(part))
+        found += part
+    assert found == b"".join(b"%4d" % number for number in range(1000))

@@ -1,0 +1,131 @@
+"""The directory where a daemon's sockets lie: one daemon at a time, stale sockets removed."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import Final, Self
+
+from xenstore_sim.wire.names import DomId
+
+SOCKET_MODE: Final = 0o600
+SOCKET_PATH_MAX: Final = 107
+"""Bytes; struct sockaddr_un holds 108 with the final NUL."""
+# Clients connect faster than one round of the daemon's loop takes; the kernel caps it anyway.
+_BACKLOG: Final = 1024
+
+
+class RunDirectoryError(Exception):
+    """The directory cannot be used."""
+
+    def __init__(self, rundir: Path, reason: str, remedy: str) -> None:
+        super().__init__(rundir, reason, remedy)
+        self.rundir = rundir
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.rundir}: {self.reason}: {self.remedy}"
+
+
+class DaemonRunning(RunDirectoryError):
+    """Another daemon serves this directory."""
+
+
+class RunDirectory:
+    """A locked run directory; a context manager that leaves neither sockets nor lock behind."""
+
+    def __init__(self, rundir: Path) -> None:
+        """Take the directory, made if missing. Raises: DaemonRunning, RunDirectoryError."""
+        self.rundir = rundir
+        self.socket_path = rundir / "socket"
+        longest = len(os.fsencode(self.domain_socket_path(DomId(65535))))
+        if longest > SOCKET_PATH_MAX:
+            raise RunDirectoryError(
+                rundir,
+                f"socket names in it have up to {longest} bytes, the system's bound is"
+                f" {SOCKET_PATH_MAX}",
+                "choose a directory with a shorter name",
+            )
+        try:
+            self.domain_socket_path(DomId(0)).parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(rundir)
+        except OSError as error:
+            raise RunDirectoryError(
+                rundir, f"{error.strerror} ({error.filename})", "choose a writable directory"
+            ) from error
+        try:
+            self._remove_stale()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def domain_socket_path(self, domid: DomId) -> Path:
+        """Where this domain connects."""
+        return self.rundir / "domain" / str(domid)
+
+    def listen(self, path: Path) -> socket.socket:
+        """A non-blocking listening socket for our user alone, at a path in this directory."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # Before bind, so that the name never exists with another mode.
+            os.fchmod(listener.fileno(), SOCKET_MODE)
+            listener.bind(os.fspath(path))
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)
+        except BaseException:
+            listener.close()
+            raise
+        return listener
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for path in self._sockets():
+            path.unlink(missing_ok=True)
+        # The lock file stays: removing it would let two daemons lock two files of one name.
+        os.close(self._lock)
+
+    def _sockets(self) -> list[Path]:
+        paths = (self.socket_path, *self.domain_socket_path(DomId(0)).parent.iterdir())
+        return [path for path in paths if path.is_socket()]
+
+    def _remove_stale(self) -> None:
+        """Remove sockets that a killed daemon left; one that answers belongs to a daemon without
+        our lock, such as Xen's own."""
+        if _answers(self.socket_path):
+            raise DaemonRunning(
+                self.rundir,
+                f"a daemon that is not ours answers at {self.socket_path}",
+                "stop it or choose another directory",
+            )
+        for path in self._sockets():
+            path.unlink(missing_ok=True)
+
+
+def _lock(rundir: Path) -> int:
+    lock = os.open(rundir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.read(lock, 20).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise DaemonRunning(
+            rundir, f"xenstore-sim runs there, process {pid}", "stop it or choose another directory"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
+    return lock
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return True

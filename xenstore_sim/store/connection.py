@@ -1,0 +1,28 @@
+"""One client's connection, whatever carries it."""
+
+from dataclasses import dataclass, field
+
+from xenstore_sim.store.access import Identity
+from xenstore_sim.store.outbox import Outbox
+from xenstore_sim.store.transactions import Transactions
+from xenstore_sim.store.watches import ConnId
+from xenstore_sim.wire.decoder import Decoder
+
+
+@dataclass(slots=True)
+class Connection:
+    """Who it is, what arrived, what waits to be sent, and its open transactions."""
+
+    id: ConnId
+    identity: Identity
+    decoder: Decoder = field(default_factory=Decoder)
+    outbox: Outbox = field(default_factory=Outbox)
+    transactions: Transactions = field(default_factory=Transactions)
+    broken: bool = False
+    """Nothing more is read from it or sent to it."""
+
+    def forget(self) -> None:
+        """Drop all that is under way: input, output, transactions."""
+        self.decoder.clear()
+        self.outbox.clear()
+        self.transactions.clear()

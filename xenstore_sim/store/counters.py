@@ -1,0 +1,70 @@
+"""What a daemon counts while it runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from xenstore_sim.wire.ops import Op
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts since the daemon started, and what there is at this moment."""
+
+    requests: Mapping[Op, int]
+    """Handled requests of each operation that occurred, refused ones included."""
+    refusals: int
+    """Requests answered with ERROR."""
+    events: int
+    """Watch events queued."""
+    events_suppressed: int
+    """Watch events that waited for their client already."""
+    conflicts: int
+    """Transactions ended with EAGAIN."""
+    slow_clients: int
+    """Connections ended because their client did not read its events."""
+    violations: int
+    """Connections ended because their client broke the protocol."""
+    refused_connections: int
+    """Second connections of one domain, and those there were no descriptors for."""
+    connections: int
+    """Open now."""
+    watches: int
+    """Registered now."""
+    nodes: int
+    """In the store now."""
+
+    @property
+    def round_trips(self) -> int:
+        """Requests of all operations."""
+        return sum(self.requests.values())
+
+
+@dataclass(slots=True)
+class Counters:
+    """The running counts behind `Statistics`."""
+
+    requests: dict[Op, int] = field(default_factory=dict)
+    refusals: int = 0
+    events: int = 0
+    events_suppressed: int = 0
+    conflicts: int = 0
+    slow_clients: int = 0
+    violations: int = 0
+    refused_connections: int = 0
+
+    def statistics(self, *, connections: int, watches: int, nodes: int) -> Statistics:
+        """The counts as they are now."""
+        return Statistics(
+            requests=MappingProxyType(dict(self.requests)),
+            refusals=self.refusals,
+            events=self.events,
+            events_suppressed=self.events_suppressed,
+            conflicts=self.conflicts,
+            slow_clients=self.slow_clients,
+            violations=self.violations,
+            refused_connections=self.refused_connections,
+            connections=connections,
+            watches=watches,
+            nodes=nodes,
+        )

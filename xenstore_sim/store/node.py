@@ -1,0 +1,51 @@
+"""One node of the store."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from xenstore_sim.wire.names import DomId
+from xenstore_sim.wire.perms import NodePerms
+
+_NOBODY: frozenset[DomId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as it is between two changes; every change makes another one."""
+
+    value: bytes
+    perms: NodePerms
+    children: bytes = b""
+    """Names in order of creation, each followed by its NUL: what DIRECTORY answers."""
+    generation: int = 0
+    """The store's count of writes when this node was written."""
+    ignored: frozenset[DomId] = _NOBODY
+    """Domains whose entries in `perms` do not count: they were unknown when it was set."""
+
+    @property
+    def child_names(self) -> list[str]:
+        """Names of the children in order of creation."""
+        return self.children.decode("ascii").split("\0")[:-1]
+
+    def with_value(self, value: bytes) -> Self:
+        """The same node with another value."""
+        return replace(self, value=value)
+
+    def with_perms(self, perms: NodePerms, ignored: frozenset[DomId]) -> Self:
+        """The same node with another permission list."""
+        return replace(self, perms=perms, ignored=ignored)
+
+    def with_ignored(self, ignored: frozenset[DomId]) -> Self:
+        """The same node with these entries ignored besides those that are already."""
+        return replace(self, ignored=self.ignored | ignored)
+
+    def with_child(self, name: str) -> Self:
+        """The same node with one more child, the last. name: of no child it has."""
+        return replace(self, children=self.children + name.encode("ascii") + b"\0")
+
+    def without_child(self, name: str) -> Self:
+        """The same node less a child it has."""
+        entry = name.encode("ascii") + b"\0"
+        start = 0 if self.children.startswith(entry) else self.children.index(b"\0" + entry) + 1
+        end = start + len(entry)
+        return replace(self, children=self.children[:start] + self.children[end:])

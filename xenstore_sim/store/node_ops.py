@@ -1,0 +1,209 @@
+"""Operations on nodes: READ, WRITE, MKDIR, RM, DIRECTORY, DIRECTORY_PART and permissions.
+
+Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
+"""
+
+from xenstore_sim.store.access import OWNER, READ, WRITE
+from xenstore_sim.store.call import Call
+from xenstore_sim.store.node import Node
+from xenstore_sim.store.subtree import remove_subtree
+from xenstore_sim.wire import messages as m
+from xenstore_sim.wire.errors import Refusal
+from xenstore_sim.wire.layout import PAYLOAD_MAX
+from xenstore_sim.wire.names import (
+    DOMID_ANY,
+    ROOT,
+    AbsolutePath,
+    DomId,
+    NodePath,
+    base_name,
+    parent,
+)
+from xenstore_sim.wire.ops import Errno
+from xenstore_sim.wire.payloads import perms_of
+from xenstore_sim.wire.perms import NodePerms
+
+
+def read(call: Call, request: m.Read) -> m.Reply:
+    """READ."""
+    return m.Value(_node(call, call.path(request.path), READ).value)
+
+
+def directory(call: Call, request: m.Directory) -> m.Reply:
+    """DIRECTORY."""
+    return m.Listing(_node(call, call.path(request.path), READ).children)
+
+
+def directory_part(call: Call, request: m.DirectoryPart) -> m.Reply:
+    """DIRECTORY_PART: as many whole names as fit, the end marked by a NUL of its own."""
+    node = _node(call, call.path(request.path), READ)
+    generation = str(node.generation)
+    rest = node.children[request.offset :]
+    room = PAYLOAD_MAX - len(generation) - 2
+    if len(rest) <= room:
+        return m.ListingPart(generation, rest, last=True)
+    return m.ListingPart(generation, rest[: rest.rfind(b"\0", 0, room) + 1], last=False)
+
+
+def get_perms(call: Call, request: m.GetPerms) -> m.Reply:
+    """GET_PERMS; the special nodes have permissions too."""
+    path = call.any_path(request.path) if call.world.compat.special_get_perms else None
+    return m.PermsReply(_node(call, path or call.path(request.path), READ).perms)
+
+
+def write(call: Call, request: m.Write) -> m.Reply:
+    """WRITE: an existing node keeps its permissions and children."""
+    path = call.path(request.path)
+    node = _node_or_none(call, path, WRITE)
+    if node is None:
+        _create(call, path, request.value)
+    else:
+        _put(call, path, node.with_value(request.value))
+    call.view.changed(path)
+    return m.Ok()
+
+
+def mkdir(call: Call, request: m.Mkdir) -> m.Reply:
+    """MKDIR: an existing node stays as it is, but whoever asks must be able to write it."""
+    path = call.path(request.path)
+    if _node_or_none(call, path, WRITE) is None:
+        _create(call, path, b"")
+        call.view.changed(path)
+    return m.Ok()
+
+
+def rm(call: Call, request: m.Rm) -> m.Reply:
+    """RM: permission on the node itself is enough, whoever owns what is below."""
+    path = call.path(request.path)
+    if _node_or_none(call, path, WRITE) is None:
+        if call.view.get(parent(path)) is None:
+            raise Refusal(Errno.ENOENT)
+        return m.Ok()
+    if path == ROOT:
+        raise Refusal(Errno.EINVAL)
+    above = parent(path)
+    directory = call.view.get(above)
+    assert directory is not None, f"{path} has no parent"
+    smaller = _fresh(call, directory.without_child(base_name(path)))
+    remove_subtree(call.view, path)
+    call.view.put(above, smaller)
+    return m.Ok()
+
+
+def set_perms(call: Call, request: m.SetPerms) -> m.Reply:
+    """SET_PERMS; entries for unknown domains are kept and count for nobody."""
+    world = call.world
+    bound = call.quotas.node_permissions
+    if not call.who.privileged and world.quota_rules.too_many(len(request.entries), bound):
+        raise Refusal(Errno.ENOSPC)
+    perms = perms_of(request.entries)
+    if not _exists(call, perms.owner):
+        raise Refusal(Errno.ENOENT)
+    ignored = frozenset(each.domid for each in perms.exceptions if not _exists(call, each.domid))
+    path = call.any_path(request.path)
+    node = _node(call, path, WRITE | OWNER)
+    if not call.who.privileged and perms.owner != node.perms.owner:
+        raise Refusal(Errno.EPERM)
+    changed = node.with_perms(perms, ignored)
+    _check_size(call, changed)
+    call.view.put(path, changed)
+    call.view.changed(path, before=node)
+    return m.Ok()
+
+
+# ---------------------------------------------------------------- finding
+
+
+def _node(call: Call, path: NodePath, need: int) -> Node:
+    """The node, if the caller has all of `need` on it. Raises: Refusal, EACCES or ENOENT."""
+    node = _node_or_none(call, path, need)
+    if node is None:
+        raise Refusal(Errno.ENOENT)
+    return node
+
+
+def _node_or_none(call: Call, path: NodePath, need: int) -> Node | None:
+    """The node; None: it is missing, and the caller may know that and make it.
+
+    Whether someone may know what is missing is for the nearest node above to say, and even for
+    the privileged that look-up is an access of the transaction. Raises: Refusal, EACCES.
+    """
+    node = call.view.get(path)
+    if node is not None:
+        if not call.who.privileged and call.world.rules.rights(node, call.who) & need != need:
+            raise Refusal(Errno.EACCES)
+        return node
+    at = path
+    while node is None:
+        assert at != ROOT, "the root is always there"
+        at = parent(at)
+        node = call.view.get(at)
+    if not call.world.rules.rights(node, call.who) & need:
+        raise Refusal(Errno.EACCES)
+    return None
+
+
+def _exists(call: Call, domid: DomId) -> bool:
+    """Whether the hypervisor has the domain; the daemon knows it from now on."""
+    world = call.world
+    if domid == 0 or (world.compat.any_domain and domid == DOMID_ANY):
+        return True
+    return world.domains.know(domid, world.tree.generation, world.quotas) is not None
+
+
+# ---------------------------------------------------------------- changing
+
+
+def _fresh(call: Call, node: Node) -> Node:
+    """The node, ready to be written: its new generation would make stale entries count again."""
+    stale = call.world.rules.stale_entries(node)
+    return node if stale == node.ignored else node.with_ignored(stale)
+
+
+def _put(call: Call, path: NodePath, node: Node) -> None:
+    _check_size(call, node)
+    call.view.put(path, _fresh(call, node))
+
+
+def _create(call: Call, path: AbsolutePath, value: bytes) -> None:
+    """Make a missing node and the missing ones above it; everything is checked before."""
+    missing = [path]
+    while (above := call.view.get(parent(missing[-1]))) is None:
+        missing.append(parent(missing[-1]))
+    _check_count(call, len(missing))
+    above = _fresh(call, above)
+    perms = _inherited(call, above.perms)
+    nodes = [(parent(missing[-1]), above.with_child(base_name(missing[-1])))]
+    for at, below in zip(reversed(missing), [*reversed(missing[:-1]), None], strict=True):
+        node = Node(b"" if below else value, perms, ignored=above.ignored)
+        nodes.append((at, node.with_child(base_name(below)) if below else node))
+    for _, node in nodes:
+        _check_size(call, node)
+    for at, node in nodes:
+        call.view.put(at, node)
+
+
+def _inherited(call: Call, perms: NodePerms) -> NodePerms:
+    """The list of a new node: its parent's, but the unprivileged own what they make."""
+    return perms if call.who.privileged else perms.owned_by(call.who.domid)
+
+
+def _check_count(call: Call, more: int) -> None:
+    if call.who.privileged:
+        return
+    used = call.view.owned(call.who.domid)
+    rules, bound = call.world.quota_rules, call.quotas.nodes
+    if rules.too_many(used + more, bound):
+        if not rules.too_many(used + 1, bound):
+            # Part of the path is made by then, and stays in the transaction.
+            call.view.poison()
+        raise Refusal(Errno.ENOSPC)
+
+
+def _check_size(call: Call, node: Node) -> None:
+    if call.who.privileged:
+        return
+    entries, bound = len(node.perms.entries), call.quotas.node_size
+    if call.world.quota_rules.too_large(entries, len(node.value), len(node.children), bound):
+        call.view.poison()
+        raise Refusal(Errno.ENOSPC)

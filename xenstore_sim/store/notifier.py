@@ -1,0 +1,134 @@
+"""Turns changes into events for those who watch and may know.
+
+Source: docs/misc/xenstore.txt, WATCH; C xenstored for permissions and order.
+"""
+
+from collections.abc import Mapping
+
+from xenstore_sim.store.access import READ, AccessRules
+from xenstore_sim.store.connection import Connection
+from xenstore_sim.store.counters import Counters
+from xenstore_sim.store.node import Node
+from xenstore_sim.store.outbox import Put
+from xenstore_sim.store.tree import Tree
+from xenstore_sim.store.watches import ConnId, Watch, Watches
+from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
+from xenstore_sim.wire.messages import WatchEvent
+from xenstore_sim.wire.names import DomId, NodePath, SpecialPath, Token, parent, special_path
+from xenstore_sim.wire.ops import Op
+from xenstore_sim.wire.payloads import encode_event
+
+
+class Notifier:
+    """Puts events into the outboxes of connections, and remembers who got one."""
+
+    __slots__ = (
+        "_connections",
+        "_counters",
+        "_domid_events",
+        "_rules",
+        "_tree",
+        "_watches",
+        "deaf",
+        "woken",
+    )
+
+    def __init__(
+        self,
+        tree: Tree,
+        watches: Watches,
+        rules: AccessRules,
+        connections: Mapping[ConnId, Connection],
+        counters: Counters,
+        *,
+        domid_events: bool,
+    ) -> None:
+        """domid_events: special events come with a domid for watches that can tell them apart."""
+        self._tree = tree
+        self._watches = watches
+        self._rules = rules
+        self._connections = connections
+        self._counters = counters
+        self._domid_events = domid_events
+        self.woken: dict[ConnId, None] = {}
+        """Connections that got an event; for the daemon to take."""
+        self.deaf: dict[ConnId, None] = {}
+        """Connections whose outbox had no room for one; for the daemon to end."""
+
+    def node_changed(self, path: NodePath, *, exact: bool, before: Node | None) -> None:
+        """Tell of a change at this path; while the node and its parent are still there."""
+        concerned = self._watches.concerned(path, exact=exact)
+        if not concerned:
+            return
+        allowed: dict[ConnId, bool] = {}
+        for watch in concerned:
+            conn = self._connections[watch.conn]
+            if watch.conn not in allowed:
+                allowed[watch.conn] = self._may_know(conn, path, before)
+            if allowed[watch.conn]:
+                self._send(conn, watch, path)
+
+    def domain_changed(self, name: SpecialPath, domid: DomId, *, domid_first: bool = False) -> None:
+        """Tell of a domain that came or went. domid_first: as 4.22 orders events of a shutdown."""
+        watches = self._readers(name, name)
+        plain = (name, [each for each in watches if each.depth is None])
+        if not self._domid_events:
+            self._send_all(*plain)
+            return
+        with_domid = special_path(f"{name}/{domid}")
+        deep = [each for each in watches if each.depth] + self._readers(with_domid, name)
+        deep.sort(key=lambda watch: (watch.conn, watch.serial))
+        rounds = (plain, (with_domid, deep))
+        for path, concerned in reversed(rounds) if domid_first else rounds:
+            self._send_all(path, concerned)
+
+    def first_event(self, conn: Connection, path: str, token: Token) -> None:
+        """The event right after WATCH, with the path as the client wrote it."""
+        self._put(conn, WatchEvent(path, token), always=True)
+
+    def _readers(self, path: SpecialPath, name: SpecialPath) -> list[Watch]:
+        """Watches on `path` of those who may read the special node `name`."""
+        node = self._tree.get(name)
+        return [
+            watch
+            for watch in self._watches.concerned(path, exact=True)
+            if node is not None
+            and self._rules.rights(node, self._connections[watch.conn].identity) & READ
+        ]
+
+    def _send_all(self, path: SpecialPath, watches: list[Watch]) -> None:
+        for watch in watches:
+            self._send(self._connections[watch.conn], watch, path, always=True)
+
+    def _may_know(self, conn: Connection, path: NodePath, before: Node | None) -> bool:
+        who = conn.identity
+        if who.privileged:
+            return True
+        if before is not None and self._rules.rights(before, who) & READ:
+            return True
+        node = self._tree.get(path)
+        if node is None:
+            return False
+        if self._rules.rights(node, who) & READ:
+            return True
+        above = self._tree.get(parent(path))
+        return above is not None and bool(self._rules.rights(above, who) & READ)
+
+    def _send(
+        self, conn: Connection, watch: Watch, path: NodePath, *, always: bool = False
+    ) -> None:
+        self._put(conn, WatchEvent(path[watch.home_length :], watch.token), always=always)
+
+    def _put(self, conn: Connection, event: WatchEvent, *, always: bool) -> None:
+        payload = encode_event(event)
+        if len(payload) > PAYLOAD_MAX:
+            return
+        packet = encode_packet(Op.WATCH_EVENT, 0, 0, payload)
+        put = conn.outbox.put_event(packet, payload, always=always)
+        if put is Put.QUEUED:
+            self._counters.events += 1
+            self.woken[conn.id] = None
+        elif put is Put.SUPPRESSED:
+            self._counters.events_suppressed += 1
+        else:
+            self.deaf[conn.id] = None

@@ -1,0 +1,86 @@
+"""Bounds on what unprivileged domains may use; 0 anywhere means no bound.
+
+Source: C xenstored's defaults and checks; docs/misc/xenstore.txt, GET_QUOTA.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Self
+
+from xenstore_sim.wire.compat import Compat
+
+
+@dataclass(frozen=True, slots=True)
+class Quotas:
+    """One set of bounds, the daemon's default or a domain's own."""
+
+    nodes: int = 1000
+    """Nodes that a domain owns."""
+    watches: int = 128
+    outstanding: int = 20
+    """Unfinished replies; with more the daemon stops reading that domain's requests."""
+    memory: int = 2_621_440
+    """Bytes; shown and settable, not enforced."""
+    soft_memory: int = 2_097_152
+    """Bytes; likewise."""
+    transactions: int = 10
+    """Open at once."""
+    transaction_nodes: int = 1024
+    """Nodes that one transaction accesses."""
+    node_permissions: int = 5
+    """Entries of a permission list."""
+    path_max: int = 2048
+    """Bytes of a path, without the home prefix."""
+    node_size: int = 2048
+    """Bytes of a node: overhead, permission list, value and names of children."""
+
+    def with_quota(self, name: str, value: int) -> Self:
+        """The same set with one bound changed. Raises: KeyError for a name not in QUOTA_NAMES."""
+        return replace(self, **{_FIELDS[name]: value})
+
+    def quota(self, name: str) -> int:
+        """One bound. Raises: KeyError for a name not in QUOTA_NAMES."""
+        value = getattr(self, _FIELDS[name])
+        assert isinstance(value, int)
+        return value
+
+
+QUOTA_NAMES: Final = (
+    "nodes",
+    "watches",
+    "outstanding",
+    "memory",
+    "soft-memory",
+    "transactions",
+    "transaction-nodes",
+    "node-permissions",
+    "path-max",
+    "node-size",
+)
+"""On the wire, in the order GET_QUOTA lists them."""
+_FIELDS: Final = {name: name.replace("-", "_") for name in QUOTA_NAMES}
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRules:
+    """How a release compares use with bounds; all questions are about use after the request."""
+
+    compat: Compat
+
+    def too_many(self, used: int, bound: int) -> bool:
+        """Whether `used` is more than the bound lets pass."""
+        most = self.most(bound)
+        return most is not None and used > most
+
+    def most(self, bound: int) -> int | None:
+        """The largest use that the bound lets pass; None: any."""
+        return (bound - 1 if self.compat.strict_quotas else bound) if bound else None
+
+    def too_many_open(self, used: int, bound: int) -> bool:
+        """The same for watches and transactions: older releases count before adding, so that one
+        more than the bound passes."""
+        return self.too_many(used if self.compat.strict_quotas else used - 1, bound)
+
+    def too_large(self, perms: int, value: int, children: int, bound: int) -> bool:
+        """Whether a node is too large. perms: entries; value, children: bytes."""
+        size = self.compat.node_overhead + 8 * perms + value + children
+        return bool(bound) and (size >= bound if self.compat.node_size_below else size > bound)

@@ -1,0 +1,82 @@
+"""Operations on the connection itself: watches and transactions.
+
+Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
+"""
+
+from xenstore_sim.store.call import Call
+from xenstore_sim.store.transactions import Transaction
+from xenstore_sim.wire import messages as m
+from xenstore_sim.wire.errors import Refusal
+from xenstore_sim.wire.names import NodePath, home
+from xenstore_sim.wire.ops import Errno
+
+
+def watch(call: Call, request: m.Watch) -> m.Reply:
+    """WATCH: the path need not exist, nor be readable."""
+    path = call.any_path(request.path)
+    watches, conn = call.world.watches, call.conn.id
+    if watches.has(conn, path, request.token):
+        raise Refusal(Errno.EEXIST)
+    if not call.who.privileged and call.world.quota_rules.too_many_open(
+        watches.count(conn) + 1, call.quotas.watches
+    ):
+        raise Refusal(call.world.compat.watch_quota_errno)
+    watches.add(conn, path, request.token, _home_length(call, request.path, path), request.depth)
+    call.first_event = m.WatchEvent(request.path, request.token)
+    return m.Ok()
+
+
+def unwatch(call: Call, request: m.Unwatch) -> m.Reply:
+    """UNWATCH: a relative watch can be named by its absolute path too."""
+    call.world.watches.remove(call.conn.id, call.any_path(request.path), request.token)
+    return m.Ok()
+
+
+def reset_watches(call: Call, request: m.ResetWatches) -> m.Reply:
+    """RESET_WATCHES: events that wait already still arrive."""
+    call.world.watches.drop_connection(call.conn.id)
+    call.conn.transactions.clear()
+    return m.Ok()
+
+
+def transaction_start(call: Call, request: m.TransactionStart) -> m.Reply:
+    """TRANSACTION_START."""
+    if call.transaction is not None:
+        raise Refusal(Errno.EBUSY)
+    bound = None
+    if not call.who.privileged:
+        rules, quotas = call.world.quota_rules, call.quotas
+        if rules.too_many_open(len(call.conn.transactions) + 1, quotas.transactions):
+            raise Refusal(Errno.ENOSPC)
+        bound = rules.most(quotas.transaction_nodes)
+    tx_id = call.conn.transactions.add(Transaction(call.world.tree, bound))
+    return m.Text(str(tx_id))
+
+
+def transaction_end(call: Call, request: m.TransactionEnd) -> m.Reply:
+    """TRANSACTION_END: whatever it answers, but for a malformed request, the id is gone."""
+    transaction = call.transaction
+    if transaction is None:
+        raise Refusal(Errno.ENOENT)
+    call.conn.transactions.end(call.tx_id)
+    if request.commit:
+        _commit(call, transaction)
+    return m.Ok()
+
+
+def _commit(call: Call, transaction: Transaction) -> None:
+    if transaction.poisoned:
+        raise Refusal(Errno.ENOMEM)
+    if not call.who.privileged:
+        for domid in transaction.gained():
+            bound = call.world.quotas_of(domid).nodes
+            if call.world.quota_rules.too_many(transaction.owned(domid), bound):
+                raise Refusal(Errno.ENOSPC)
+    if not transaction.commit(call.world.notifier.node_changed):
+        call.world.counters.conflicts += 1
+        raise Refusal(Errno.EAGAIN)
+
+
+def _home_length(call: Call, text: str, path: NodePath) -> int:
+    """Characters of the home prefix that the client left out."""
+    return 0 if text == path else len(home(call.who.domid)) + 1
