@@ -1,0 +1,1 @@
+"""Byte layouts of our own formats, each naming its source and asserting its size."""
