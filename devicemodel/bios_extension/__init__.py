@@ -1,0 +1,1 @@
+"""The BIOS extension: one option ROM for every boot method, and the block that drives it."""
