@@ -1,0 +1,1 @@
+"""Dom0's side: configuration, domains, loading, publishing, machines."""
