@@ -1,0 +1,1 @@
+"""The stub domain's side: discover, verify, place, move, insert, ready."""

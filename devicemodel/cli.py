@@ -1,0 +1,165 @@
+"""The command line: libxl's words for a device model, and the descriptors of the simulation."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import trio
+
+from devicemodel.discover import HostFiles
+from devicemodel.images.source import Image, host_image
+from devicemodel.run import Setup, serve
+from handoff.addresses import AddressError, GpaRange
+from handoff.carriers.arguments import OPTION
+from handoff.confinement import (
+    ConfinementError,
+    Identity,
+    Mode,
+    Prepared,
+    Profile,
+    confine,
+    prepare,
+)
+from handoff.descriptor import Role
+from handoff.errors import (
+    ConfigError,
+    ConfinementFailed,
+    HandoffError,
+    ImageError,
+    InternalError,
+    printable,
+)
+from handoff.guest_ram import MemfdRam, RamRegion
+from xenstore_sim.client import Client
+from xenstore_sim.wire.names import DomId
+
+DEFAULT_OFFER_TIMEOUT_S = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serves one guest and exits: 0 when the toolstack is done, else the error's exit code."""
+    options, unused = parser().parse_known_args(argv)
+    if unused:
+        log(f"not used here, as it emulates no device: {printable(' '.join(unused), 400)}")
+    try:
+        run(options)
+    except HandoffError as error:
+        log(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        # Not to carry on, but to end with one line: the toolstack shows it.
+        log(f"internal error: {error!r}")
+        sys.exit(InternalError.exit_code)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options, with libxl's spelling where libxl has the option."""
+    out = argparse.ArgumentParser(
+        prog="devicemodel",
+        allow_abbrev=False,
+        description="Device model of one guest: finds the boot images the toolstack left in "
+        "guest RAM, brings them to their places and inserts the BIOS extension. "
+        "The toolstack starts it; see docs/protocol.md.",
+    )
+    out.add_argument(
+        "-xen-domid", dest="target", type=int, required=True, help="domid of the guest"
+    )
+    out.add_argument("-kernel", dest="kernel", type=Path, help="host file (native only)")
+    out.add_argument("-initrd", dest="ramdisk", type=Path, help="host file (native only)")
+    out.add_argument(
+        OPTION, dest="frame", action="append", default=[], help="piece of the frame, in order"
+    )
+    out.add_argument("--xenstore-fd", type=int, required=True, help="connected to xenstored")
+    out.add_argument("--ram-fd", type=int, required=True, help="memory file of the guest")
+    out.add_argument(
+        "--ram-region",
+        dest="regions",
+        action="append",
+        type=_region,
+        required=True,
+        metavar="GPA:BYTES:OFFSET",
+        help="where a stretch of guest RAM lies in the memory file",
+    )
+    out.add_argument("--parent", type=int, default=None, help="process id not to be outlived")
+    out.add_argument(
+        "--sandbox",
+        type=Mode,
+        default=Mode.AUTO,
+        choices=list(Mode),
+        metavar="{strict,auto,off}",
+    )
+    out.add_argument("--uid", type=int, default=65534, help="user to become when root")
+    out.add_argument("--offer-timeout", type=float, default=DEFAULT_OFFER_TIMEOUT_S, metavar="S")
+    return out
+
+
+def run(options: argparse.Namespace) -> None:
+    """Locks itself down, then serves. Raises: HandoffError."""
+    native = _host_files(options)
+    kept = [options.xenstore_fd, options.ram_fd, 2]
+    if native is not None:
+        kept += [image.file.fileno() for image in (native.kernel, native.ramdisk) if image]
+    connection = socket.socket(fileno=options.xenstore_fd)
+    ram = MemfdRam(options.ram_fd, options.regions)
+    setup = Setup(
+        target=DomId(options.target),
+        ram=ram,
+        frame_arguments=options.frame,
+        native=native,
+        offer_timeout_s=options.offer_timeout,
+    )
+    prepared = prepare(mode=options.sandbox, keep_fds=kept, parent_pid=options.parent)
+    trio.run(_main, connection, setup, prepared, Identity(options.uid, options.uid))
+
+
+async def _main(
+    connection: socket.socket, setup: Setup, prepared: Prepared, identity: Identity
+) -> None:
+    # Inside the loop, so that its own descriptors exist; before a byte of an image is read.
+    try:
+        report = confine(prepared, Profile.DEVICE_MODEL, identity=identity)
+    except ConfinementError as error:
+        raise ConfinementFailed(str(error)) from error
+    for line in report.lines():
+        log(f"sandbox: {line}")
+    async with Client.from_socket(connection) as client:
+        await serve(client, setup, log)
+
+
+def log(line: str) -> None:
+    """One line to the log, which is standard error."""
+    os.write(2, f"{line}\n".encode("utf-8", "replace"))
+
+
+def _host_files(options: argparse.Namespace) -> HostFiles | None:
+    """The files of `-kernel` and `-initrd`, opened while there still is a file system."""
+    if options.kernel is None:
+        if options.ramdisk is not None:
+            raise ConfigError("-initrd without -kernel: name the kernel, too")
+        return None
+    kernel = _open(Role.KERNEL, options.kernel)
+    ramdisk = None if options.ramdisk is None else _open(Role.RAMDISK, options.ramdisk)
+    return HostFiles(kernel, ramdisk)
+
+
+def _open(role: Role, path: Path) -> Image:
+    try:
+        return host_image(role, io.FileIO(path, "rb"))
+    except OSError as error:
+        raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
+
+
+def _region(text: str) -> RamRegion:
+    try:
+        start, size, offset = (int(part, 0) for part in text.split(":"))
+        return RamRegion(GpaRange.between(start, start + size), offset)
+    except (ValueError, AddressError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GPA:BYTES:OFFSET") from error

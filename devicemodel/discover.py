@@ -1,0 +1,74 @@
+"""Stage 1: what the toolstack offers, as images the boot methods can read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devicemodel.guest_map import GuestMap
+from devicemodel.images.source import Image, Sources
+from devicemodel.ram_image import RamImage
+from handoff.addresses import PAGE
+from handoff.descriptor import Descriptor, Role
+from handoff.descriptor_codec import decode_descriptor
+from handoff.errors import DescriptorRefused
+from handoff.guest_ram import GuestRam
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    generation: int
+    descriptor: Descriptor
+    sources: Sources
+    guest: GuestMap
+
+
+@dataclass(frozen=True, slots=True)
+class HostFiles:
+    """Files of the host that were opened before confinement (native)."""
+
+    kernel: Image
+    ramdisk: Image | None
+
+
+def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | None) -> Discovered:
+    """The offer of attempt `generation` in `frame`.
+
+    Raises: DescriptorRefused for a frame that does not decode, is of another attempt, or
+    announces images where no image may be.
+    """
+    found, descriptor = decode_descriptor(frame)
+    if found != generation:
+        raise DescriptorRefused("frame.generation", f"is {found}, the state says {generation}")
+    guest = GuestMap(descriptor.e820, descriptor.reserved)
+    _check_map(guest)
+    if native is None:
+        for index, image in enumerate(descriptor.images):
+            conflict = guest.conflict(image.range, at_bev=False)
+            if conflict is not None:
+                raise DescriptorRefused(f"images[{index}]", f"{image.range}: {conflict}")
+        kernel = _ram_image(descriptor, Role.KERNEL, ram)
+        ramdisk = _ram_image(descriptor, Role.RAMDISK, ram)
+    else:
+        if descriptor.images:
+            raise DescriptorRefused("images", "must be empty where host files are used")
+        kernel, ramdisk = native.kernel, native.ramdisk
+    if kernel is None:
+        raise DescriptorRefused("images", "no image has the role kernel")
+    return Discovered(generation, descriptor, Sources(kernel, ramdisk, descriptor.cmdline), guest)
+
+
+def _check_map(guest: GuestMap) -> None:
+    """Raises: DescriptorRefused for a guest with no room for staging at all."""
+    try:
+        guest.staging  # noqa: B018  (built from addresses of the peer)
+    except ValueError as error:
+        raise DescriptorRefused("e820", f"leaves no staging area: {error}") from error
+    if guest.low_ram_end % PAGE:
+        raise DescriptorRefused("e820", f"low RAM ends at {guest.low_ram_end:#x}, not on a page")
+
+
+def _ram_image(descriptor: Descriptor, role: Role, ram: GuestRam) -> Image | None:
+    staged = descriptor.image(role)
+    if staged is None:
+        return None
+    return Image(role, RamImage(ram, staged.range), staged.range.size)

@@ -1,0 +1,1 @@
+"""Boot images, one file a format; `auto` chooses. Every parser of the project is here."""

@@ -1,0 +1,73 @@
+"""Stage 5: the BIOS extension and its parameter block, where firmware will come to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from devicemodel.bios_extension.block_codec import encode
+from devicemodel.bios_extension.rom import rom_image
+from devicemodel.move import Landed, Moved, check_landed
+from handoff.addresses import Gpa, GpaRange, align_up
+from handoff.descriptor import Descriptor, Insert
+from handoff.errors import PlacementError
+from handoff.guest_ram import GuestRam
+from handoff.platforms import ROM_WINDOW_STEP
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    moved: Moved
+    rom: GpaRange
+    """in its slot of the window, or in staging where firmware gets a copy"""
+    landed: tuple[Landed, ...]
+    """all that must be unchanged when the guest is let go"""
+
+
+def insert(moved: Moved, ram: GuestRam) -> Inserted:
+    """Writes ROM and parameter block, and reads both back.
+
+    Raises: PlacementError if the window is full, DigestMismatch if it takes no writes.
+    """
+    plan = moved.placed.plan
+    # The whole page: what the plan names is then the same however the images came here.
+    block = encode(plan.block).ljust(plan.block_range.size, b"\0")
+    rom = rom_image(plan.block_range.start)
+    descriptor = moved.placed.verified.found.descriptor
+    if descriptor.insert is Insert.WINDOW:
+        slot = free_slot(descriptor, len(rom), ram)
+    else:
+        slot = GpaRange(plan.rom_staging.start, len(rom))
+    written = []
+    for name, at, data in (
+        ("parameter block", plan.block_range.start, block),
+        ("BIOS extension", slot.start, rom),
+    ):
+        ram.write(at, data)
+        landed = Landed(name, GpaRange(at, len(data)), blake3(data).digest())
+        check_landed(landed, ram)
+        written.append(landed)
+    return Inserted(moved, slot, (*moved.landed, *written))
+
+
+def free_slot(descriptor: Descriptor, size: int, ram: GuestRam) -> GpaRange:
+    """The first `size` bytes of the ROM window that no option ROM lies in.
+
+    Source: BIOS boot specification: ROMs start on 2 KiB boundaries with 55 AA and tell their
+    length in units of 512 bytes.
+    """
+    window = descriptor.rom_window
+    start = at = align_up(window.start, ROM_WINDOW_STEP)
+    while start + size <= window.end:
+        if at >= start + size:
+            return GpaRange(Gpa(start), size)
+        head = ram.read(GpaRange(Gpa(at), 3))
+        if head[:2] == b"\x55\xaa":
+            start = at = align_up(at + max(head[2] * 512, 1), ROM_WINDOW_STEP)
+        else:
+            at += ROM_WINDOW_STEP
+    raise PlacementError(
+        f"BIOS extension needs {size:#x} bytes of the option-ROM window {window}, "
+        "which is full: take an option ROM away"
+    )

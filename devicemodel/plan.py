@@ -1,0 +1,47 @@
+"""What a boot method wants in guest RAM: a value, the same for native and handoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devicemodel.bios_extension.block import ParameterBlock
+from devicemodel.images.source import ImageSlice
+from handoff.addresses import GpaRange, first_overlap
+from handoff.report import PlacedRange, When
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A range of guest RAM and what has to be in it."""
+
+    name: str
+    range: GpaRange
+    content: ImageSlice | bytes | None
+    """bytes of an image, bytes made here, or None for a range that is only kept free"""
+    when: When
+    reason: str
+
+    def described(self) -> PlacedRange:
+        """The same for the report."""
+        return PlacedRange(self.name, self.range, self.when, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """Placements and the parameter block that makes a kernel of them.
+
+    The ranges that must hold bytes before the guest starts (When.NOW) are disjoint.
+    """
+
+    method: str
+    placements: tuple[Placement, ...]
+    block: ParameterBlock
+    block_range: GpaRange
+    """where the parameter block waits for the BIOS extension"""
+    rom_staging: GpaRange
+    """where the BIOS extension lies if firmware gets it as a file"""
+
+    def __post_init__(self) -> None:
+        waiting = [p.range for p in self.placements if p.when is When.NOW]
+        both = first_overlap((*waiting, self.block_range, self.rom_staging))
+        assert both is None, f"the plan puts two things at {both}"
