@@ -12,6 +12,7 @@ from handoff.descriptor import Descriptor, Role
 from handoff.descriptor_codec import decode_descriptor
 from handoff.errors import DescriptorRefused
 from handoff.guest_ram import GuestRam
+from handoff.platforms import OPTION_ROM_AREA
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | N
         raise DescriptorRefused("frame.generation", f"is {found}, the state says {generation}")
     guest = GuestMap(descriptor.e820, descriptor.reserved)
     _check_map(guest)
+    if not OPTION_ROM_AREA.contains(descriptor.rom_window):
+        raise DescriptorRefused(
+            "window_start", f"{descriptor.rom_window} is not within {OPTION_ROM_AREA}"
+        )
     if native is None:
         for index, image in enumerate(descriptor.images):
             conflict = guest.conflict(image.range, at_bev=False)

@@ -83,6 +83,10 @@ class GpaRange:
     def contains(self, other: GpaRange) -> bool:
         return self.start <= other.start and other.end <= self.end
 
+    def moved(self, up: int) -> GpaRange:
+        """The range `up` bytes higher. Raises: AddressError beyond the last address."""
+        return GpaRange(Gpa(self.start + up), self.size)
+
     def minus(self, others: Iterable[GpaRange]) -> tuple[GpaRange, ...]:
         """What is left of this range without `others`, ascending."""
         left: list[GpaRange] = []

@@ -78,6 +78,18 @@ class PlacementError(HandoffError):
 
 
 @dataclass(eq=False)
+class DoesNotFit(PlacementError):
+    """The same where another memory size could help."""
+
+    problem: str
+    """what needs which range, and what is in the way"""
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}"
+
+
+@dataclass(eq=False)
 class DescriptorRefused(HandoffError):
     """A frame or descriptor is malformed; names the path of the field."""
 

@@ -45,6 +45,8 @@ TOP_ZONE_BYTES = 32 * MIB
 TOP_KEPT_BYTES = 1 * MIB
 """Of that zone, the part that holds ACPI tables and what hvmloader takes."""
 
+OPTION_ROM_AREA = GpaRange.between(0xC0000, 0xE8000)
+"""Where firmware looks for option ROMs at all."""
 ROM_WINDOW = GpaRange.between(0xC8000, 0xE0000)
 """Where an inserted ROM may lie, on a 2 KiB boundary; below it is the VGA ROM's place."""
 ROM_WINDOW_STEP = 0x800

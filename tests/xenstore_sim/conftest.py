@@ -5,16 +5,11 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import settings
 
 from xenstore_sim.client import Client
 from xenstore_sim.server import ServerHandle, serve
 
 DEADLINE_S = 60
-
-# Machines that run many things at once are slow now and then; no test here is about time.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 @pytest.fixture

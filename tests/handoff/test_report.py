@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handoff.addresses import Gpa, GpaRange
+from handoff.errors import DescriptorRefused, PeerMisbehaved
+from handoff.frame import Frame, FrameKind, decode_frame, encode_frame
+from handoff.report import (
+    MOVES_MAX,
+    PLACEMENTS_MAX,
+    ROM_MAX_BYTES,
+    MovedRange,
+    PlacedRange,
+    Report,
+    When,
+    check_report,
+    decode_report,
+    encode_report,
+)
+from tests.builders import outcome
+from tests.strategies import generations, gpa_ranges, reports, trees
+
+
+def at(start: int, size: int) -> GpaRange:
+    return GpaRange(Gpa(start), size)
+
+
+REPORT = Report(
+    method="linux",
+    placements=(PlacedRange("kernel", at(0x11, 0x22), When.RUN, "fixed"),),
+    moves=(
+        MovedRange("ramdisk", at(0x33, 0x44), at(0x55, 0x44)),
+        MovedRange("kernel", None, at(0x66, 0x77)),
+    ),
+    rom=at(0xC8000, 0xA00),
+    released_bytes=0x1000,
+)
+PAYLOAD = (
+    b"\x86"  # a map of six, keys in this order
+    b"\xa6method\xa5linux"
+    b"\xaaplacements\x91"
+    b"\x85\xa4name\xa6kernel\xa5start\x11\xa4size\x22\xa4when\xa3run\xa6reason\xa5fixed"
+    b"\xa5moves\x92"
+    b"\x83\xa4name\xa7ramdisk"
+    b"\xa4from\x91\x82\xa5start\x33\xa4size\x44\xa2to\x91\x82\xa5start\x55\xa4size\x44"
+    b"\x83\xa4name\xa6kernel\xa4from\x90\xa2to\x91\x82\xa5start\x66\xa4size\x77"
+    b"\xa9rom_start\xce\x00\x0c\x80\x00"
+    b"\xa8rom_size\xcd\x0a\x00"
+    b"\xa8released\xcd\x10\x00"
+)
+
+
+def framed(payload: bytes) -> bytes:
+    return encode_frame(Frame(FrameKind.REPORT, 7, payload))
+
+
+def changed(change: Callable[[dict[str, Any]], None]) -> bytes:
+    tree = msgpack.unpackb(PAYLOAD)
+    change(tree)
+    return framed(msgpack.packb(tree))
+
+
+def refusal(frame: bytes) -> str:
+    with pytest.raises(DescriptorRefused) as refused:
+        decode_report(frame)
+    return str(refused.value)
+
+
+def test_golden_bytes() -> None:
+    assert decode_frame(encode_report(REPORT, 7), FrameKind.REPORT).payload == PAYLOAD
+    assert decode_report(framed(PAYLOAD)) == (7, REPORT)
+
+
+@given(reports(), generations)
+def test_a_report_comes_back_as_it_was_sent(report: Report, generation: int) -> None:
+    assert decode_report(encode_report(report, generation)) == (generation, report)
+
+
+@given(st.binary(max_size=200))
+def test_any_payload_gives_a_report_or_a_refusal(payload: bytes) -> None:
+    refusal(framed(payload))
+
+
+@given(st.integers(0, len(PAYLOAD) - 1), st.integers(1, 255))
+def test_a_changed_byte_gives_another_report_or_a_refusal(at: int, change: int) -> None:
+    payload = bytearray(PAYLOAD)
+    payload[at] ^= change
+    found = outcome(lambda: decode_report(framed(bytes(payload))), DescriptorRefused)
+    if isinstance(found, DescriptorRefused):
+        assert str(found).isprintable()
+    else:
+        assert found[1] != REPORT
+
+
+@given(st.sampled_from(list(msgpack.unpackb(PAYLOAD))), trees)
+def test_any_value_of_a_key_gives_a_report_or_names_the_key(key: str, value: Any) -> None:
+    def put(tree: dict[str, Any]) -> None:
+        tree[key] = value
+
+    found = outcome(lambda: decode_report(changed(put)), DescriptorRefused)
+    if isinstance(found, DescriptorRefused):
+        assert found.path.startswith("rom_start" if key == "rom_size" else key)
+    else:
+        assert msgpack.unpackb(PAYLOAD)[key] == value or found[1] != REPORT
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda t: t.pop("method"), "method: is missing"),
+        (lambda t: t.update(more=1), "more: is not a known key"),
+        (lambda t: t.update(method="\x1b[2J"), "method: must be printable text"),
+        (lambda t: t["placements"][0].update(when="soon"), "placements[0].when: must be one of"),
+        (lambda t: t["placements"][0].update(reason="x" * 161), "placements[0].reason: "),
+        (lambda t: t.update(placements=t["placements"] * (PLACEMENTS_MAX + 1)), "placements: "),
+        (lambda t: t.update(moves=t["moves"] * (MOVES_MAX // 2 + 1)), "moves: must be a list of"),
+        (lambda t: t["moves"][0].update(to=[]), "moves[0].to: must name one range"),
+        (lambda t: t["moves"][0]["from"][0].update(size=0), "moves[0].from[0].start: "),
+        (lambda t: t["moves"][0].update(to=t["moves"][0]["to"] * 2), "moves[0].to: must be a list"),
+        (lambda t: t.update(released=-1), "released: must be a number"),
+    ],
+)
+def test_what_a_report_may_not_say(change: Callable[[dict[str, Any]], None], text: str) -> None:
+    assert text in refusal(changed(change))
+
+
+RAM = (at(0, 0x100000), at(0x100000000, 0x1000))
+
+
+def test_a_report_of_ranges_inside_ram_is_believed() -> None:
+    check_report(REPORT, RAM)
+    check_report(replace(REPORT, rom=at(0x100000000, 0x1000)), RAM)
+
+
+@given(
+    gpa_ranges(limit=0x100002000).filter(lambda w: not any(r.contains(w) for r in RAM)),
+    st.sampled_from(["placement", "move", "source", "rom"]),
+)
+def test_an_address_outside_ram_is_misbehaviour(outside: GpaRange, where: str) -> None:
+    bad = {
+        "placement": replace(
+            REPORT, placements=(PlacedRange("initrd", outside, When.NOW, "because"),)
+        ),
+        "move": replace(REPORT, moves=(MovedRange("initrd", None, outside),)),
+        "source": replace(REPORT, moves=(MovedRange("initrd", outside, at(0, 1)),)),
+        "rom": replace(REPORT, rom=outside),
+    }[where]
+    with pytest.raises(PeerMisbehaved) as misbehaved:
+        check_report(bad, RAM)
+    assert where in str(misbehaved.value)
+    assert str(outside) in str(misbehaved.value)
+
+
+def test_a_rom_is_no_longer_than_its_length_byte_can_say() -> None:
+    check_report(replace(REPORT, rom=at(0, ROM_MAX_BYTES)), RAM)
+    with pytest.raises(PeerMisbehaved, match="rom has 0x1fe01 bytes, an option ROM at most 0x1fe0"):
+        check_report(replace(REPORT, rom=at(0, ROM_MAX_BYTES + 1)), RAM)
