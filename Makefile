@@ -1,0 +1,50 @@
+# Targets for people; `make` alone lists them. Everything lives in .venv and the image cache.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   := $(VENV)/.demo
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@scripts/make-venv.sh $(PYTHON) $(VENV)
+
+$(DEMO): pyproject.toml | $(BIN)/python
+	@echo "setting up $(VENV) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(STAMP): pyproject.toml $(DEMO)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+demo: $(DEMO) ## two processes hand the built-in guest across and boot it in the emulator
+	@$(BIN)/toolstack demo
+
+packages: ## install the Debian packages that the tests run against
+	@scripts/install-test-packages.sh
+
+images: $(DEMO) packages ## fetch a Debian kernel and build the initrd of `toolstack demo --linux`
+	@$(BIN)/python -m toolstack.images
+
+check: $(STAMP) ## ruff, mypy and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: $(STAMP) packages images check ## everything: static checks and all tests, against the real parts
+	@$(BIN)/pytest -q
+
+bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
+	@$(BIN)/python benchmarks/boot_ratio.py
+	@$(BIN)/python benchmarks/handoff_cost.py
+
+clean: ## remove the environment and what the tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+
+.PHONY: help demo packages images check test bench clean

@@ -1,0 +1,30 @@
+"""Real images, and a run directory of the test's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolstack import images
+
+
+@pytest.fixture(scope="session")
+def debian() -> dict[str, Path]:
+    """Debian's cloud kernel, the busybox initrd, memtest86+: fetched once, kept in the cache."""
+    names = ("vmlinuz", "initrd.img", "memtest86+x64.bin")
+    images.ensure(names)
+    found = {name: images.locate(name) for name in names}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """XDG_RUNTIME_DIR of the programs under test; nothing may be left in it.
+
+    A short name: that of a socket has at most 107 bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
+        yield Path(directory)

@@ -1,0 +1,54 @@
+"""A device model that dies in mid-move ends in a retry or an error, never in damaged bytes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.toolstack_runs import left_behind, toolstack, write_config
+
+DYING = Path(__file__).with_name("dying_device_model.py")
+
+
+@pytest.fixture
+def config(debian: dict[str, Path], tmp_path: Path) -> Path:
+    return write_config(
+        tmp_path / "guest.cfg",
+        kernel=debian["vmlinuz"],
+        ramdisk=debian["initrd.img"],
+        cmdline="console=ttyS0 quiet nokaslr",
+    )
+
+
+def _program(tmp_path: Path, times: int) -> tuple[str, str]:
+    return "--device-model", f"{sys.executable} {DYING} {times} {tmp_path / 'died'}"
+
+
+def test_a_new_stub_domain_reloads_what_was_damaged_and_the_guest_boots(
+    config: Path, tmp_path: Path, runtime: Path
+) -> None:
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", *_program(tmp_path, 1))
+
+    assert run.status == 0, run.errors
+    assert (tmp_path / "died").read_text() == "x"
+    assert "attempt 1 failed" in run.errors
+    assert "killed by SIGSEGV" in run.errors
+    assert "user space: reached, powering off" in run.console
+    assert left_behind(runtime, run.pid) == []
+
+
+def test_when_every_try_dies_nothing_boots_and_the_error_says_why(
+    config: Path, tmp_path: Path, runtime: Path
+) -> None:
+    run = toolstack(
+        runtime, "create", str(config), "--machine", "qemu", "--tries", "2", *_program(tmp_path, 9)
+    )
+
+    assert run.status == 17, run.errors
+    assert (tmp_path / "died").read_text() == "xx"
+    assert run.console == ""
+    assert "unpaused" not in run.errors
+    assert run.errors.splitlines()[-1].startswith("toolstack: error: the device model ended")
+    assert left_behind(runtime, run.pid) == []

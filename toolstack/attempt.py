@@ -1,0 +1,238 @@
+"""One attempt: a device model is followed from `discovered` to `ready`, and the guest let go."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import trio
+
+from handoff.carriers.base64_chunks import CHUNKS_MAX
+from handoff.conversation.toolstack_side import (
+    AnswerRead,
+    Command,
+    DeadlinePassed,
+    DeviceModelEnded,
+    ErrorRead,
+    Event,
+    GiveUp,
+    Lost,
+    MachinePrepared,
+    PrepareMachine,
+    Reached,
+    ReadError,
+    ReadReport,
+    ReportRead,
+    RunningRead,
+    ToolstackSide,
+    Unpause,
+)
+from handoff.descriptor import Insert
+from handoff.errors import HandoffError, MachineError, PeerMisbehaved, XenstoreUnavailable
+from handoff.guest_ram import GuestRam
+from handoff.keys import HandoffKeys, numbered
+from handoff.report import Report
+from toolstack.device_model import DeviceModelProcess
+from toolstack.hypervisor import RamFile
+from toolstack.machine.port import Hardware, Machine, RunningMachine
+from toolstack.progress import Progress
+from xenstore_sim.client import Client, Transaction, Watch
+from xenstore_sim.wire.errors import EventsLost, XenstoreError
+from xenstore_sim.wire.names import AbsolutePath
+
+_EVENTS_BOUND = 16
+"""Paths S may have changed and we not yet read; it has reason to touch fewer than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What one attempt works with."""
+
+    generation: int
+    keys: HandoffKeys
+    memory: RamFile
+    machine: Machine
+    hardware: Hardware
+    stage_timeout_s: float
+    """longest wait for the next stage, seconds"""
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """A guest that runs, and what was done for it."""
+
+    machine: RunningMachine
+    report: Report
+
+
+@asynccontextmanager
+async def follow(
+    attempt: Attempt, client: Client, process: DeviceModelProcess, progress: Progress
+) -> AsyncIterator[LetGo]:
+    """The guest runs while the context lasts; its machine is destroyed at the end.
+
+    Raises: HandoffError if the device model did not bring it that far.
+    """
+    side = ToolstackSide(attempt.generation, attempt.memory.ranges)
+    send, receive = trio.open_memory_channel[Event](_EVENTS_BOUND)
+    async with AsyncExitStack() as stack:
+        follower = _Follower(attempt, client, side, progress, stack)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_watch_answers, client, attempt.keys, send)
+            nursery.start_soon(_watch_process, client, attempt.keys, process, send)
+            try:
+                error = await follower.until_over(receive)
+            finally:
+                nursery.cancel_scope.cancel()
+        if error is not None:
+            raise error
+        yield follower.let_go()
+
+
+class _Follower:
+    def __init__(
+        self,
+        attempt: Attempt,
+        client: Client,
+        side: ToolstackSide,
+        progress: Progress,
+        stack: AsyncExitStack,
+    ) -> None:
+        self._attempt = attempt
+        self._client = client
+        self._side = side
+        self._progress = progress
+        self._stack = stack
+        self._machine: RunningMachine | None = None
+
+    async def until_over(self, events: trio.MemoryReceiveChannel[Event]) -> HandoffError | None:
+        """Handles events until the guest was let go (None) or the attempt is lost."""
+        timeout = self._attempt.stage_timeout_s
+        deadline = trio.current_time() + timeout
+        while True:
+            with trio.move_on_at(deadline) as scope:
+                event = await events.receive()
+            if scope.cancelled_caught:
+                event = DeadlinePassed(timeout)
+            todo = list(self._side.handle(event))
+            while todo:
+                command = todo.pop(0)
+                if isinstance(command, GiveUp):
+                    return command.error
+                if isinstance(command, Reached):
+                    deadline = trio.current_time() + timeout
+                    self._progress.stage("device model", command.stage.value)
+                try:
+                    answer = await self._do(command)
+                except HandoffError as error:
+                    return error
+                except XenstoreError as error:
+                    return XenstoreUnavailable(f"xenstore connection lost: {error}")
+                if isinstance(command, Unpause):
+                    return None
+                if answer is not None:
+                    todo.extend(self._side.handle(answer))
+
+    async def _do(self, command: Command) -> Event | None:
+        keys = self._attempt.keys
+        match command:
+            case ReadError():
+                return ErrorRead(await self._client.read_or_none(keys.error))
+            case ReadReport():
+                return ReportRead(await self._client.transaction(self._read_report))
+            case PrepareMachine(report):
+                await self._start_machine(report)
+                return MachinePrepared()
+            case Unpause():
+                assert self._machine is not None
+                await self._machine.unpause()
+                self._progress.stage("toolstack", "unpaused")
+                return None
+            case Reached() | GiveUp():
+                return None
+
+    async def _start_machine(self, report: Report) -> None:
+        attempt = self._attempt
+        rom = None
+        if attempt.machine.insert is Insert.GENROMS:
+            rom = snapshot(report, attempt.memory.ram)
+        self._progress.placed(report, attempt.memory.ranges)
+        self._machine = await self._stack.enter_async_context(
+            attempt.machine.start(attempt.hardware, rom)
+        )
+        self._progress.stage(
+            "machine", "paused", f"{attempt.machine.name}, process {self._machine.pid}"
+        )
+
+    async def _read_report(self, transaction: Transaction) -> tuple[bytes, ...]:
+        """The chunks S wrote, no more of them than a report can have."""
+        chunks: list[bytes] = []
+        while len(chunks) <= CHUNKS_MAX:
+            node = numbered(self._attempt.keys.report, len(chunks) + 1)
+            chunk = await transaction.read_or_none(node)
+            if chunk is None:
+                break
+            chunks.append(chunk)
+        return tuple(chunks)
+
+    def let_go(self) -> LetGo:
+        assert self._machine is not None
+        assert self._side.report is not None
+        return LetGo(self._machine, self._side.report)
+
+
+def snapshot(report: Report, ram: GuestRam) -> bytes:
+    """The bytes of the BIOS extension as they are now, for a firmware that takes a file.
+
+    The report was checked: the range is guest RAM and no larger than an option ROM can be.
+    Raises: MachineError if it is no option ROM; what it does is the guest's own affair.
+    """
+    rom = ram.read(report.rom)
+    if rom[:2] != b"\x55\xaa" or rom[2] * 512 != len(rom):
+        raise MachineError(
+            f"the BIOS extension at {report.rom} is no option ROM (starts {rom[:3].hex()}): "
+            "the device model is broken"
+        )
+    return rom
+
+
+async def _watch_answers(
+    client: Client, keys: HandoffKeys, events: trio.MemorySendChannel[Event]
+) -> None:
+    """Reads the two nodes that matter whenever something of S's directory changes."""
+    try:
+        async with client.watch(keys.device_model, bound=_EVENTS_BOUND * 4) as watch:
+            await _read_on_change(client, keys, watch, events)
+    except EventsLost as error:
+        await events.send(Lost(PeerMisbehaved(f"the device model floods its nodes: {error}")))
+    except XenstoreError as error:
+        await events.send(Lost(XenstoreUnavailable(f"xenstore connection lost: {error}")))
+
+
+async def _read_on_change(
+    client: Client, keys: HandoffKeys, watch: Watch, events: trio.MemorySendChannel[Event]
+) -> None:
+    reads: dict[AbsolutePath, type[AnswerRead] | type[RunningRead]] = {
+        keys.answer_state: AnswerRead,
+        keys.running: RunningRead,
+    }
+    while True:
+        changed = (await watch.get()).path
+        for path, read in reads.items():
+            # The directory's own event comes first and stands for all that is below.
+            if changed in (path, keys.device_model):
+                await events.send(read(await client.read_or_none(path)))
+
+
+async def _watch_process(
+    client: Client,
+    keys: HandoffKeys,
+    process: DeviceModelProcess,
+    events: trio.MemorySendChannel[Event],
+) -> None:
+    how = await process.wait()
+    # Its last words were written before it ended, and they say more than its exit status.
+    with suppress(XenstoreError):
+        await events.send(AnswerRead(await client.read_or_none(keys.answer_state)))
+    await events.send(DeviceModelEnded(how))

@@ -1,0 +1,47 @@
+"""What `toolstack cleanup` does: take away what a killed toolstack could not.
+
+Its processes went with it, and so did guest RAM; what can stay is a run directory and, in a
+xenstored that lives on, domains with their nodes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import UUID
+
+from handoff.errors import XenstoreUnavailable
+from toolstack.domains import NOTES, remove_domain
+from toolstack.run_directory import remove_abandoned
+from toolstack.store import Store, open_store
+from xenstore_sim.wire.errors import XenstoreError
+from xenstore_sim.wire.names import DomId
+
+
+async def cleanup(xenstore: Path | None) -> tuple[str, ...]:
+    """Removes what nobody holds any more; one line for each thing removed.
+
+    xenstore: run directory of a xenstored to clean, too; None: none.
+    Raises: RunDirectoryBusy if a toolstack works there, XenstoreUnavailable.
+    """
+    lines = [f"removed run directory {path}" for path in remove_abandoned()]
+    if xenstore is not None:
+        try:
+            # single-task use: open_store starts no task for a xenstored that runs already
+            async with open_store(xenstore) as store:
+                lines += await _remove_domains(store)
+        except XenstoreError as error:
+            raise XenstoreUnavailable(f"xenstore: {error}") from error
+    return tuple(lines) or ("nothing was left behind",)
+
+
+async def _remove_domains(store: Store) -> list[str]:
+    if not await store.client.exists(NOTES):
+        return []
+    found = []
+    # The highest first: a stub domain is made after its target and must go before it.
+    for name in sorted(await store.client.directory(NOTES), key=int, reverse=True):
+        domid = DomId(int(name))
+        uuid = UUID((await store.client.read(f"{NOTES}/{name}")).decode("ascii"))
+        await remove_domain(store, domid, uuid)
+        found.append(f"removed domain {domid} ({uuid})")
+    return found

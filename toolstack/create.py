@@ -1,0 +1,290 @@
+"""A guest from its configuration to its end: domains, images, attempts, console, tear-down."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from handoff.addresses import GpaRange
+from handoff.carriers import arguments, memory
+from handoff.confinement import Mode
+from handoff.conversation.toolstack_side import worth_retrying
+from handoff.descriptor import BootMethod, Descriptor, Role, StagedImage
+from handoff.descriptor_codec import encode_descriptor
+from handoff.errors import HandoffError, XenstoreUnavailable
+from handoff.keys import HandoffKeys
+from handoff.platforms import ROM_WINDOW, Platform, reservations
+from handoff.store_values import Carrier
+from toolstack.attempt import Attempt, LetGo, follow
+from toolstack.config.guest import GuestConfig
+from toolstack.console import Console
+from toolstack.device_model import (
+    DEFAULT_PROGRAM,
+    DeviceModelCommand,
+    DeviceModelProcess,
+    device_model,
+)
+from toolstack.disks import machine_disks
+from toolstack.domain_tree import NewDomain
+from toolstack.domains import Domains
+from toolstack.guest_run import Patience, failure, run_guest
+from toolstack.hypervisor import RamFile, guest_memory
+from toolstack.load import (
+    ImageFile,
+    Loaded,
+    LoadMethod,
+    OpenImage,
+    damaged,
+    load,
+    open_images,
+    stage_places,
+)
+from toolstack.machine.port import Hardware, Machine, MachineEnd
+from toolstack.memory_picture import size_text
+from toolstack.progress import Progress
+from toolstack.publish import offer_writes, withdrawal
+from toolstack.single_error import single_error
+from toolstack.store import open_store
+from xenstore_sim.wire.errors import XenstoreError
+
+CLEAN_UP_S = 10.0
+STUBDOM_UID_BASE = 0x10000
+"""Device models of different stub domains run as different users, from here on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `toolstack create` was asked for."""
+
+    config: GuestConfig
+    machine: Machine
+    patience: Patience
+    carrier: Carrier = Carrier.XENSTORE
+    platform: Platform = Platform.XEN_HVM
+    boot: BootMethod = BootMethod.AUTO
+    native: bool = False
+    """the device model reads the host's files itself"""
+    load_method: LoadMethod = LoadMethod.KERNEL
+    sandbox: Mode = Mode.AUTO
+    tries: int = 3
+    stage_timeout_s: float = 30.0
+    xenstore: Path | None = None
+    """run directory of a running xenstored; None: one of our own"""
+    device_model_program: Sequence[str] = DEFAULT_PROGRAM
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    end: MachineEnd
+    attempts: int
+    round_trips: int
+    """requests the toolstack made of xenstored"""
+
+
+async def create(request: Request, progress: Progress, console: Console) -> Outcome:
+    """Boots the guest and waits for its end; nothing of it is left afterwards.
+
+    Raises: HandoffError with what went wrong; the guest then did not boot, or did not end
+    as a guest should.
+    """
+    with single_error():
+        try:
+            async with open_store(request.xenstore) as store:
+                domains = await Domains.over(store, request.config)
+                return await _create(request, progress, console, domains)
+        except XenstoreError as error:
+            raise XenstoreUnavailable(f"xenstore: {error}") from error
+    raise AssertionError("single_error lets nothing fall through")
+
+
+async def _create(
+    request: Request, progress: Progress, console: Console, domains: Domains
+) -> Outcome:
+    config = request.config
+    low_limit = request.machine.low_ram_limit(config.memory_bytes)
+    with guest_memory(config.name, config.memory_bytes, low_limit) as ram:
+        async with domains.guest() as guest:
+            progress.stage(
+                "toolstack",
+                "created",
+                f'guest "{config.name}" is domain {guest.domid}, {size_text(ram.bytes)}',
+            )
+            with open_images(() if request.native else image_files(config)) as opened:
+                boot = _Boot(request, progress, console, domains, ram, guest, opened)
+                return await boot.until_ended()
+
+
+def image_files(config: GuestConfig) -> tuple[ImageFile, ...]:
+    """The images of `config`; the last one is staged highest, where a ramdisk stays."""
+    named = ((Role.KERNEL, config.kernel), (Role.RAMDISK, config.ramdisk))
+    return tuple(ImageFile(role, Path(path)) for role, path in named if path is not None)
+
+
+@dataclass(slots=True)
+class _Boot:
+    request: Request
+    progress: Progress
+    console: Console
+    domains: Domains
+    ram: RamFile
+    guest: NewDomain
+    opened: tuple[OpenImage, ...]
+    loaded: Loaded | None = None
+
+    async def until_ended(self) -> Outcome:
+        """Tries up to `tries` device models; runs the guest that one of them made ready."""
+        places = stage_places([image.size for image in self.opened], self.ram.e820)
+        for generation in range(1, self.request.tries + 1):
+            try:
+                with single_error():
+                    async with self._attempt(generation, places) as (let_go, process):
+                        end = await run_guest(
+                            let_go.machine, process, self.console, self.request.patience
+                        )
+            except HandoffError as error:
+                last = generation == self.request.tries
+                if last or self.console.spoke.is_set() or not worth_retrying(error):
+                    raise
+                self.progress.warning(f"attempt {generation} failed ({error}), trying again")
+                continue
+            self.progress.stage("machine", end.reason.value, end.detail)
+            problem = failure(end)
+            if problem is not None:
+                raise problem
+            return Outcome(end, generation, self.domains.store.client.round_trips)
+        raise AssertionError("the last try returns or raises")
+
+    @asynccontextmanager
+    async def _attempt(
+        self, generation: int, places: Sequence[GpaRange]
+    ) -> AsyncIterator[tuple[LetGo, DeviceModelProcess]]:
+        request = self.request
+        # The frame must be there before the arguments are written if it rides in them.
+        frame = None
+        words = self._arguments()
+        if request.carrier is Carrier.CMDLINE:
+            frame = await self._prepare(generation, places)
+            words += arguments.to_arguments(frame)
+        log = f"device-model-{self.guest.domid}.log"
+        async with self.domains.stubdom(self.guest, words, log) as (stubdom, argv):
+            keys = HandoffKeys(stubdom.domid, self.guest.domid)
+            connection = await self.domains.store.connect_as(stubdom.domid)
+            command = DeviceModelCommand(
+                request.sandbox,
+                STUBDOM_UID_BASE + stubdom.domid,
+                argv,
+                request.device_model_program,
+            )
+            async with device_model(command, connection, self.ram, self.progress) as process:
+                # The device model starts while the images are loaded: it waits for the offer.
+                if frame is None:
+                    frame = await self._prepare(generation, places)
+                await self._publish(keys, generation, frame)
+                try:
+                    attempt = Attempt(
+                        generation,
+                        keys,
+                        self.ram,
+                        request.machine,
+                        self._hardware(),
+                        request.stage_timeout_s,
+                    )
+                    store = self.domains.store
+                    async with follow(attempt, store.client, process, self.progress) as let_go:
+                        yield let_go, process
+                finally:
+                    await self._withdraw(keys, generation)
+
+    def _arguments(self) -> tuple[str, ...]:
+        """Names of host files, which only a native device model can open."""
+        config = self.request.config
+        if not self.request.native:
+            return ()
+        words = ["-kernel", os.path.abspath(config.kernel or "")]
+        if config.ramdisk is not None:
+            words += ["-initrd", os.path.abspath(config.ramdisk)]
+        return tuple(words)
+
+    async def _prepare(self, generation: int, places: Sequence[GpaRange]) -> bytes:
+        """Images loaded, or what was damaged of them loaded again; the frame that says so."""
+        await self._load(places)
+        assert self.loaded is not None
+        request, e820 = self.request, self.ram.e820
+        descriptor = Descriptor(
+            platform=request.platform,
+            e820=e820,
+            reserved=reservations(request.platform, e820),
+            insert=request.machine.insert,
+            rom_window=ROM_WINDOW,
+            boot=request.boot,
+            cmdline=os.fsencode(request.config.cmdline or ""),
+            images=self.loaded.images,
+        )
+        frame = encode_descriptor(descriptor, generation)
+        self.progress.published(descriptor, frame)
+        return frame
+
+    async def _load(self, places: Sequence[GpaRange]) -> None:
+        """All images, or those of them that an earlier attempt left damaged."""
+        before = self.loaded.images if self.loaded is not None else ()
+        count = len(self.opened)
+        ram = self.ram.ram
+
+        def report(role: Role, done: int, total: int) -> None:
+            trio.from_thread.check_cancelled()
+            self.progress.loading(role, done, total)
+
+        def work() -> tuple[StagedImage, ...]:
+            stale = damaged(self.loaded, ram) if self.loaded is not None else range(count)
+            fresh = load(
+                [self.opened[index] for index in stale],
+                [places[index] for index in stale],
+                ram,
+                self.request.load_method,
+                report,
+            )
+            images = dict(enumerate(before)) | dict(zip(stale, fresh.images, strict=True))
+            return tuple(images[index] for index in range(count))
+
+        self.loaded = Loaded(await trio.to_thread.run_sync(work))
+        for image in self.loaded.images:
+            self.progress.stage(
+                "toolstack",
+                "loaded",
+                f"{image.role.value} {size_text(image.range.size)} at {image.range}",
+            )
+
+    async def _publish(self, keys: HandoffKeys, generation: int, frame: bytes) -> None:
+        request = self.request
+        in_memory = None
+        if request.carrier is Carrier.MEMORY:
+            in_memory = memory.store(frame, self.ram.ram)
+        assert self.loaded is not None
+        await self.domains.store.write_all(
+            offer_writes(keys, generation, request.carrier, frame, in_memory, self.loaded.images)
+        )
+        self.progress.stage(
+            "toolstack",
+            "published",
+            f"generation {generation}, carrier {request.carrier.value}, {len(frame)} bytes",
+        )
+
+    async def _withdraw(self, keys: HandoffKeys, generation: int) -> None:
+        with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
+            await self.domains.store.write_all((withdrawal(keys, generation),))
+
+    def _hardware(self) -> Hardware:
+        config = self.request.config
+        return Hardware(
+            name=config.name,
+            ram_fd=self.ram.fd,
+            regions=self.ram.regions,
+            memory_bytes=self.ram.bytes,
+            e820=self.ram.e820,
+            disks=machine_disks(config),
+        )

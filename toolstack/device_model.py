@@ -1,0 +1,152 @@
+"""The device model's process as the toolstack sees it: started, listened to, reaped.
+
+It gets exactly its xenstore connection, guest RAM and its log, and a cleared environment.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from handoff.confinement import Mode, spawn
+from handoff.errors import printable
+from toolstack.hypervisor import RamFile
+from toolstack.progress import Progress
+
+LOG_LINES_MAX = 400
+LOG_LINE_MAX = 1000
+REAP_S = 5.0
+
+DEFAULT_PROGRAM = (sys.executable, "-I", "-m", "devicemodel")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceModelCommand:
+    """How the device model is started."""
+
+    sandbox: Mode
+    uid: int
+    """user it becomes when the toolstack is root"""
+    arguments: tuple[str, ...]
+    """what libxl's dm-argv holds: -xen-domid T and what follows"""
+    program: Sequence[str] = DEFAULT_PROGRAM
+
+
+class DeviceModelProcess:
+    """A started device model; use `device_model` to get one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pidfd: int) -> None:
+        self._process = process
+        self._pidfd = pidfd
+        self.log_ended = trio.Event()
+        self.last_line = ""
+        """of its log, printable and cut"""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def wait(self) -> str:
+        """Waits for its end; says how it ended: `exit status 15, its last words: ...`."""
+        await trio.lowlevel.wait_readable(self._pidfd)
+        status = self._process.wait()
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        # The pipe ends with the process; what is still in it is worth reading.
+        with trio.move_on_after(REAP_S):
+            await self.log_ended.wait()
+        return f"{how}, its last words: {self.last_line}" if self.last_line else how
+
+    async def reap(self) -> None:
+        """Kills it if it still runs and waits until it is gone, at most REAP_S seconds."""
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + REAP_S):
+            if self._process.poll() is None:
+                self._process.kill()
+                await trio.lowlevel.wait_readable(self._pidfd)
+                self._process.wait()
+
+
+@asynccontextmanager
+async def device_model(
+    command: DeviceModelCommand, connection: socket.socket, memory: RamFile, progress: Progress
+) -> AsyncIterator[DeviceModelProcess]:
+    """Runs a device model while the context lasts.
+
+    connection: its own connection to xenstored; closed here once it was handed over.
+    """
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    argv = [
+        *command.program,
+        "--xenstore-fd",
+        str(connection.fileno()),
+        "--ram-fd",
+        str(memory.fd),
+        *(
+            word
+            for region in memory.regions
+            for word in (
+                "--ram-region",
+                f"{region.range.start:#x}:{region.range.size:#x}:{region.file_offset:#x}",
+            )
+        ),
+        "--parent",
+        str(os.getpid()),
+        "--uid",
+        str(command.uid),
+        "--sandbox",
+        command.sandbox.value,
+        *command.arguments,
+    ]
+    try:
+        process = spawn(argv, pass_fds=(connection.fileno(), memory.fd), stderr=write_end)
+    except BaseException:
+        os.close(read_end)
+        raise
+    finally:
+        os.close(write_end)
+        connection.close()
+    pidfd = os.pidfd_open(process.pid)
+    running = DeviceModelProcess(process, pidfd)
+    try:
+        async with trio.open_nursery() as nursery:
+            pipe = trio.lowlevel.FdStream(read_end)
+            nursery.start_soon(_relay_log, pipe, progress, running)
+            try:
+                yield running
+            finally:
+                await running.reap()
+                with trio.move_on_after(REAP_S, shield=True):
+                    await running.log_ended.wait()
+                nursery.cancel_scope.cancel()
+    finally:
+        os.close(pidfd)
+
+
+async def _relay_log(
+    pipe: trio.lowlevel.FdStream, progress: Progress, process: DeviceModelProcess
+) -> None:
+    """Passes the log on line by line: printable, cut, and not more than LOG_LINES_MAX."""
+    left = LOG_LINES_MAX
+    rest = b""
+    async with pipe:
+        while data := await pipe.receive_some(4096):
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[:LOG_LINE_MAX]
+            for line in lines[: max(left, 0)]:
+                _log_line(line, progress, process)
+            left -= len(lines)
+        if rest and left > 0:
+            _log_line(rest, progress, process)
+    process.log_ended.set()
+
+
+def _log_line(line: bytes, progress: Progress, process: DeviceModelProcess) -> None:
+    process.last_line = printable(line.decode("utf-8", "replace"), LOG_LINE_MAX)
+    progress.log("device model", process.last_line)

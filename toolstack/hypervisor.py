@@ -1,0 +1,90 @@
+"""Domains as the hypervisor knows them: the simulation of what libxc would be asked.
+
+A domain here is a number and, for the guest, a memory file; it "runs" when a machine
+was started over that file. A real Xen takes this port's place with libxenctrl.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from blake3 import blake3
+
+from handoff.addresses import Gpa, GpaRange
+from handoff.e820 import E820Map
+from handoff.errors import ConfigError
+from handoff.guest_ram import MemfdRam, RamRegion, create_ram_file, regions_for
+from handoff.platforms import memory_map
+from xenstore_sim.wire.names import DomId
+
+DOMID_LIMIT = 0x7FF0
+"""Domids of real domains are below this; Xen keeps the rest for itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RamFile:
+    """A guest's memory: the file, where it lies in the address space, and the map firmware
+    will tell of."""
+
+    fd: int
+    bytes: int
+    regions: tuple[RamRegion, ...]
+    e820: E820Map
+    ram: MemfdRam
+
+    @property
+    def ranges(self) -> tuple[GpaRange, ...]:
+        return tuple(region.range for region in self.regions)
+
+
+@contextmanager
+def guest_memory(name: str, memory_bytes: int, low_limit: Gpa) -> Iterator[RamFile]:
+    """Memory of a guest while the context lasts. Raises: ConfigError if the host has not
+    so much."""
+    try:
+        fd = create_ram_file(f"guest-ram-{name}", memory_bytes)
+    except OSError as error:
+        raise ConfigError(
+            f"memory: the host gives no {memory_bytes >> 20} MiB ({error.strerror}): lower memory="
+        ) from error
+    try:
+        regions = regions_for(memory_bytes, low_limit)
+        ram = MemfdRam(fd, regions, hash_threads=blake3.AUTO)
+        try:
+            yield RamFile(fd, memory_bytes, regions, memory_map(memory_bytes, low_limit), ram)
+        finally:
+            ram.close()
+    finally:
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    domid: DomId
+    uuid: UUID
+
+
+@dataclass(slots=True)
+class Hypervisor:
+    """Hands out domids as Xen does: upwards, never one that is still in use."""
+
+    in_use: set[DomId] = field(default_factory=set)
+    _last: int = 0
+
+    def create(self, identity: UUID | None = None) -> Domain:
+        """A new domain. Raises: ConfigError when every domid is taken."""
+        for _ in range(DOMID_LIMIT):
+            self._last = self._last % (DOMID_LIMIT - 1) + 1
+            domid = DomId(self._last)
+            if domid not in self.in_use:
+                self.in_use.add(domid)
+                return Domain(domid, identity or uuid.uuid4())
+        raise ConfigError("all domids are in use: run `toolstack cleanup`")
+
+    def destroy(self, domid: DomId) -> None:
+        self.in_use.discard(domid)

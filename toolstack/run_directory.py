@@ -1,0 +1,91 @@
+"""The directory one toolstack works in, and the lock that keeps a second one out.
+
+It holds xenstored's sockets. A run that was killed leaves its directory behind, unlocked;
+`toolstack cleanup` takes those away.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
+
+LOCK_NAME = "toolstack.lock"
+_PREFIX = "run-"
+
+
+def base_directory() -> Path:
+    """Where the run directories of this user are: below XDG_RUNTIME_DIR, else /tmp."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isdir(runtime):
+        return Path(runtime) / "stubdom-direct-boot"
+    return Path(tempfile.gettempdir()) / f"stubdom-direct-boot-{os.getuid()}"
+
+
+@contextmanager
+def own_directory() -> Iterator[Path]:
+    """A new, locked run directory, removed at the end. Raises: XenstoreUnavailable if none
+    can be made."""
+    base = base_directory()
+    try:
+        base.mkdir(mode=0o700, exist_ok=True)
+        if base.stat().st_uid != os.getuid():
+            raise PermissionError(1, "it belongs to another user")
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    except OSError as error:
+        raise XenstoreUnavailable(
+            f"no run directory can be made in {base} ({error.strerror}): "
+            "set XDG_RUNTIME_DIR to a directory of yours"
+        ) from error
+    try:
+        with locked(path):
+            yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Holds the toolstack's lock of `directory`. Raises: RunDirectoryBusy, and
+    XenstoreUnavailable if there is no such directory."""
+    try:
+        fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise XenstoreUnavailable(
+            f"run directory {directory}: {error.strerror}: start `xenstore-sim --rundir "
+            f"{directory}` first"
+        ) from error
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            raise RunDirectoryBusy(
+                f"run directory {directory}: another toolstack (process {holder}) works there: "
+                "wait for it, or use another directory with --xenstore"
+            ) from error
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def remove_abandoned() -> tuple[Path, ...]:
+    """Removes run directories that no toolstack holds; which they were."""
+    base = base_directory()
+    gone = []
+    for path in sorted(base.glob(f"{_PREFIX}*")) if base.is_dir() else ():
+        try:
+            with locked(path):
+                shutil.rmtree(path)
+                gone.append(path)
+        except (RunDirectoryBusy, XenstoreUnavailable):
+            continue
+    return tuple(gone)

@@ -1,0 +1,28 @@
+"""Errors of a nursery as themselves: trio groups what leaves one, a person wants the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from handoff.errors import HandoffError
+
+
+@contextmanager
+def single_error() -> Iterator[None]:
+    """Raises the first HandoffError of a group in place of a group that has nothing else."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, other = group.split(HandoffError)
+        if ours is None or other is not None:
+            raise
+        leaf = innermost(ours)
+        raise leaf from leaf.__cause__
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The first error of a group, itself if it is none."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

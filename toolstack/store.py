@@ -1,0 +1,151 @@
+"""Dom0's connection to xenstored, and what a stub domain's own connection starts from."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from handoff.errors import XenstoreUnavailable
+from handoff.keys import StoreWrite
+from toolstack.domain_tree import (
+    DestroyDomain,
+    Introduce,
+    MakeDirectory,
+    NodeAction,
+    Remove,
+    SetTarget,
+    Step,
+    Transaction,
+)
+from toolstack.run_directory import locked, own_directory
+from xenstore_sim.client import Client
+from xenstore_sim.client.operations import Operations
+from xenstore_sim.server import RunDirectoryError, serve
+from xenstore_sim.wire.errors import RequestRefused, XenstoreError
+from xenstore_sim.wire.names import DomId
+from xenstore_sim.wire.ops import Errno
+
+CONNECT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """xenstored as the toolstack uses it."""
+
+    client: Client
+    rundir: Path
+
+    async def carry_out(self, step: Step) -> None:
+        """Does what `step` says. Raises: XenstoreError."""
+        match step:
+            case Transaction(actions):
+                await self.write_all(actions)
+            case Introduce(domid, gfn, port):
+                await self.client.introduce(domid, gfn, port)
+            case SetTarget(stubdom, target):
+                await self.client.set_target(stubdom, target)
+            case DestroyDomain(domid):
+                await self._release(domid)
+            case StoreWrite() | Remove() | MakeDirectory():
+                await _act(self.client, step)
+
+    async def write_all(self, actions: Sequence[NodeAction]) -> None:
+        """All of `actions`, in order, in one transaction. Raises: XenstoreError."""
+
+        async def act(transaction: Operations) -> None:
+            for action in actions:
+                await _act(transaction, action)
+
+        await self.client.transaction(act)
+
+    async def _release(self, domid: DomId) -> None:
+        """What xenstored would hear from the hypervisor; an unknown domain is gone already."""
+        try:
+            await self.client.release(domid)
+        except RequestRefused as refused:
+            if refused.errno is not Errno.ENOENT:
+                raise
+
+    async def connect_as(self, domid: DomId) -> socket.socket:
+        """A connection whose peer is `domid`: what its device model is given.
+
+        Raises: XenstoreUnavailable if xenstored does not let the domain in.
+        """
+        path = self.rundir / "domain" / str(domid)
+        with trio.move_on_after(CONNECT_S):
+            try:
+                stream = await trio.open_unix_socket(str(path))
+            except OSError as error:
+                raise XenstoreUnavailable(
+                    f"domain {domid} gets no xenstore connection at {path}: {error.strerror}"
+                ) from error
+            return socket.socket(fileno=stream.socket.detach())
+        raise XenstoreUnavailable(f"xenstored did not accept domain {domid} in {CONNECT_S:g} s")
+
+    async def domains_in_use(self) -> frozenset[DomId]:
+        """Domids that have a directory already."""
+        if not await self.client.exists("/local/domain"):
+            return frozenset()
+        names = await self.client.directory("/local/domain")
+        return frozenset(DomId(int(name)) for name in names if name.isdecimal())
+
+
+async def _act(where: Operations, action: NodeAction) -> None:
+    match action:
+        case StoreWrite(path, value, perms):
+            await where.write(path, value)
+            if perms is not None:
+                await where.set_perms(path, perms)
+        case MakeDirectory(path, perms):
+            await where.mkdir(path)
+            await where.set_perms(path, perms)
+        case Remove(path):
+            try:
+                await where.rm(path)
+            except RequestRefused as refused:
+                if refused.errno is not Errno.ENOENT:
+                    raise
+
+
+@asynccontextmanager
+async def open_store(rundir: Path | None) -> AsyncIterator[Store]:
+    """xenstored of `rundir`, or one of our own in this process, locked for this toolstack.
+
+    Raises: XenstoreUnavailable, RunDirectoryBusy.
+    """
+    if rundir is not None:
+        with locked(rundir):
+            async with _connected(rundir) as store:
+                yield store
+        return
+    with own_directory() as own:
+        async with trio.open_nursery() as nursery:
+            try:
+                await nursery.start(serve, own)
+            except (RunDirectoryError, OSError) as error:
+                raise XenstoreUnavailable(f"xenstored cannot serve from {own}: {error}") from error
+            try:
+                async with _connected(own) as store:
+                    yield store
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _connected(rundir: Path) -> AsyncIterator[Store]:
+    try:
+        async with Client.connect(rundir / "socket") as client:
+            with trio.fail_after(CONNECT_S):
+                await client.exists("/tool")
+            yield Store(client, rundir)
+    except XenstoreError as error:
+        raise XenstoreUnavailable(f"xenstored at {rundir}: {error}") from error
+    except trio.TooSlowError as error:
+        raise XenstoreUnavailable(
+            f"xenstored at {rundir} does not answer within {CONNECT_S:g} s"
+        ) from error
