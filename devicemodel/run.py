@@ -35,12 +35,18 @@ from handoff.conversation.devicemodel_side import (
     StageFailed,
     Tell,
 )
-from handoff.errors import DescriptorRefused, HandoffError, StageTimeout, XenstoreUnavailable
+from handoff.errors import (
+    DescriptorRefused,
+    HandoffError,
+    StageTimeout,
+    Withdrawn,
+    XenstoreUnavailable,
+)
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered, numbered_nodes
 from handoff.report import encode_report
 from handoff.stages import Stage
-from handoff.store_values import RUNNING, Answer
+from handoff.store_values import RUNNING, Answer, Offer, OfferState
 from xenstore_sim.client import Client, Transaction, Watch
 from xenstore_sim.wire.errors import RequestRefused, XenstoreError
 from xenstore_sim.wire.names import AbsolutePath, DomId
@@ -183,22 +189,30 @@ class _Server:
         if tell.stage is Stage.INSERTED:
             chunks = base64_chunks.split(encode_report(self._work.report(), tell.generation))
 
+        answer = Answer(tell.generation, tell.stage).encode()
+
         async def write(transaction: Transaction) -> None:
+            if tell.stage is Stage.READY:
+                # Read here, a withdrawal at this very moment makes the transaction fail.
+                await self._still_offered(transaction, tell.generation)
             if tell.error is not None:
                 await transaction.write(keys.error, tell.error)
             for number, chunk in enumerate(chunks, 1):
                 await transaction.write(numbered(keys.report, number), chunk)
-            await transaction.write(keys.answer_state, Answer(tell.generation, tell.stage).encode())
+            await transaction.write(keys.answer_state, answer)
 
-        if tell.error is None and not chunks:
-            await self._client.write(
-                keys.answer_state, Answer(tell.generation, tell.stage).encode()
-            )
+        if tell.error is None and not chunks and tell.stage is not Stage.READY:
+            await self._client.write(keys.answer_state, answer)
         else:
             await self._client.transaction(write)
         if tell.stage is Stage.READY:
             await self._client.write(keys.running, RUNNING)
         self._log(f"{tell.stage.value}" + (f": {tell.error}" if tell.error else ""))
+
+    async def _still_offered(self, transaction: Transaction, generation: int) -> None:
+        state = await transaction.read_or_none(self._keys.offer_state)
+        if state != OfferState(generation, Offer.PUBLISHED).encode():
+            raise Withdrawn(f"the offer of attempt {generation} was taken back")
 
 
 async def _children(transaction: Transaction, directory: AbsolutePath) -> tuple[AbsolutePath, ...]:
