@@ -16,7 +16,7 @@ from handoff.confinement import Mode
 from handoff.conversation.toolstack_side import worth_retrying
 from handoff.descriptor import BootMethod, Descriptor, Role, StagedImage
 from handoff.descriptor_codec import encode_descriptor
-from handoff.errors import HandoffError, XenstoreUnavailable
+from handoff.errors import ConfigError, HandoffError, XenstoreUnavailable
 from handoff.keys import HandoffKeys
 from handoff.platforms import ROM_WINDOW, Platform, reservations
 from handoff.store_values import Carrier
@@ -106,6 +106,11 @@ async def _create(
     request: Request, progress: Progress, console: Console, domains: Domains
 ) -> Outcome:
     config = request.config
+    if config.kernel is None:
+        raise ConfigError(
+            "no kernel: this release boots kernels directly and has no firmware boot yet: "
+            'add kernel="PATH"'
+        )
     low_limit = request.machine.low_ram_limit(config.memory_bytes)
     with guest_memory(config.name, config.memory_bytes, low_limit) as ram:
         async with domains.guest() as guest:
@@ -203,9 +208,9 @@ class _Boot:
     def _arguments(self) -> tuple[str, ...]:
         """Names of host files, which only a native device model can open."""
         config = self.request.config
-        if not self.request.native:
+        if not self.request.native or config.kernel is None:
             return ()
-        words = ["-kernel", os.path.abspath(config.kernel or "")]
+        words = ["-kernel", os.path.abspath(config.kernel)]
         if config.ramdisk is not None:
             words += ["-initrd", os.path.abspath(config.ramdisk)]
         return tuple(words)

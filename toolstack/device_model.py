@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import trio
 
 from handoff.confinement import Mode, spawn
-from handoff.errors import printable
+from handoff.errors import ConfigError, printable
 from toolstack.hypervisor import RamFile
 from toolstack.progress import Progress
 
@@ -80,6 +80,7 @@ async def device_model(
     """Runs a device model while the context lasts.
 
     connection: its own connection to xenstored; closed here once it was handed over.
+    Raises: ConfigError if there is no such program.
     """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     argv = [
@@ -106,9 +107,12 @@ async def device_model(
     ]
     try:
         process = spawn(argv, pass_fds=(connection.fileno(), memory.fd), stderr=write_end)
-    except BaseException:
+    except OSError as error:
         os.close(read_end)
-        raise
+        raise ConfigError(
+            f"device model {argv[0]!r} cannot be started ({error.strerror}): "
+            "name a program with --device-model"
+        ) from error
     finally:
         os.close(write_end)
         connection.close()
@@ -133,20 +137,27 @@ async def _relay_log(
     pipe: trio.lowlevel.FdStream, progress: Progress, process: DeviceModelProcess
 ) -> None:
     """Passes the log on line by line: printable, cut, and not more than LOG_LINES_MAX."""
-    left = LOG_LINES_MAX
+    shown = 0
     rest = b""
-    async with pipe:
-        while data := await pipe.receive_some(4096):
-            *lines, rest = (rest + data).split(b"\n")
-            rest = rest[:LOG_LINE_MAX]
-            for line in lines[: max(left, 0)]:
-                _log_line(line, progress, process)
-            left -= len(lines)
-        if rest and left > 0:
-            _log_line(rest, progress, process)
-    process.log_ended.set()
 
+    def relay(line: bytes) -> None:
+        nonlocal shown
+        process.last_line = printable(line.decode("utf-8", "replace"), LOG_LINE_MAX)
+        shown += 1
+        if shown <= LOG_LINES_MAX:
+            progress.log("device model", process.last_line)
+        elif shown == LOG_LINES_MAX + 1:
+            progress.log("device model", "... (the rest of its log is not shown)")
 
-def _log_line(line: bytes, progress: Progress, process: DeviceModelProcess) -> None:
-    process.last_line = printable(line.decode("utf-8", "replace"), LOG_LINE_MAX)
-    progress.log("device model", process.last_line)
+    try:
+        async with pipe:
+            while data := await pipe.receive_some(4096):
+                *lines, rest = (rest + data).split(b"\n")
+                rest = rest[:LOG_LINE_MAX]
+                for line in lines:
+                    relay(line)
+            if rest:
+                relay(rest)
+    finally:
+        # Also when cancelled: whoever waits for the last words gets no more of them.
+        process.log_ended.set()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from handoff.addresses import MIB, PAGE, Gpa, GpaRange, align_down, align_up
+from handoff.addresses import FOUR_GIB, MIB, PAGE, Gpa, GpaRange, align_down, align_up
 from handoff.descriptor import Role, StagedImage
 from handoff.e820 import E820Map
 from handoff.errors import ImageError, PlacementError
@@ -98,9 +98,12 @@ def stage_places(sizes: Sequence[int], e820: E820Map) -> tuple[GpaRange, ...]:
         at = align_down(at - size, PAGE)
         if at < window.start:
             missing = align_up(sum(align_up(s, PAGE) for s in sizes) - window.size, MIB) // MIB
+            # RAM above 4 GiB means that low RAM is as large as it gets.
+            grows = all(ram.start < FOUR_GIB for ram in e820.ram())
+            remedy = f"give the guest at least {missing} MiB more memory"
             raise PlacementError(
                 f"images of {sum(sizes):#x} bytes do not fit into the staging area {window}: "
-                f"give the guest at least {missing} MiB more memory"
+                + (remedy if grows else f"name smaller images, by {missing} MiB")
             )
         places.append(GpaRange(Gpa(at), size))
     return tuple(reversed(places))

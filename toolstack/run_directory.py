@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,16 @@ def base_directory() -> Path:
     return Path(tempfile.gettempdir()) / f"stubdom-direct-boot-{os.getuid()}"
 
 
+def _is_ours(base: Path) -> bool:
+    """Whether it is a directory of this user. In /tmp anybody can take its name, and what lies
+    in theirs could lead our lock file to any file of ours."""
+    try:
+        status = base.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+
+
 @contextmanager
 def own_directory() -> Iterator[Path]:
     """A new, locked run directory, removed at the end. Raises: XenstoreUnavailable if none
@@ -35,7 +46,7 @@ def own_directory() -> Iterator[Path]:
     base = base_directory()
     try:
         base.mkdir(mode=0o700, exist_ok=True)
-        if base.stat().st_uid != os.getuid():
+        if not _is_ours(base):
             raise PermissionError(1, "it belongs to another user")
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     except OSError as error:
@@ -81,7 +92,7 @@ def remove_abandoned() -> tuple[Path, ...]:
     """Removes run directories that no toolstack holds; which they were."""
     base = base_directory()
     gone = []
-    for path in sorted(base.glob(f"{_PREFIX}*")) if base.is_dir() else ():
+    for path in sorted(base.glob(f"{_PREFIX}*")) if _is_ours(base) else ():
         try:
             with locked(path):
                 shutil.rmtree(path)

@@ -140,6 +140,14 @@ def test_an_initrd_or_arguments_without_a_kernel_are_refused(
         _refusal(run, runtime, 10, "without a kernel")
 
 
+def test_a_guest_without_a_kernel_is_refused(tmp_path: Path, runtime: Path) -> None:
+    config = write_config(tmp_path / "guest.cfg")
+
+    run = toolstack(runtime, "create", str(config), "--machine", "none")
+
+    _refusal(run, runtime, 10, "no kernel", 'kernel="PATH"')
+
+
 def test_an_unknown_carrier_is_a_usage_error_that_names_the_known_ones(
     tmp_path: Path, runtime: Path
 ) -> None:
