@@ -27,9 +27,11 @@ def place(verified: Verified) -> Placed:
         return Placed(verified, _plan(verified, guest))
     except DoesNotFit as error:
         enough = _enough_more_memory(verified, guest)
-        if enough is None:
-            raise
-        remedy = f"give the guest at least {enough // MIB} MiB more memory"
+        remedy = (
+            f"give the guest at least {enough // MIB} MiB more memory"
+            if enough is not None
+            else "no amount of memory below 4 GiB would do"
+        )
         raise DoesNotFit(error.problem, remedy) from error
 
 

@@ -2,7 +2,7 @@
 
 The code is rom.asm, assembled to rom.bin; here only two fields are filled in. Sources: Plug and
 Play BIOS specification 1.0A section 3 (option ROM header, expansion header, BEV); BIOS Boot
-Specification 1.01. struct, not construct: two headers do not earn its import time (about 40 ms).
+Specification 1.01.
 """
 
 from __future__ import annotations

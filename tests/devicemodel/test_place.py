@@ -96,7 +96,7 @@ def test_the_memory_asked_for_is_enough_and_one_mib_less_is_not(
 def test_where_no_memory_would_do_none_is_asked_for(qemu: Guest) -> None:
     kept_low = replace(RELOCATABLE, initrd_addr_max=0x259FFF)
     staged = Staged(kept_low.build(), 0x400000, RAMDISK, 0x600000)
-    with pytest.raises(PlacementError, match="more memory would not help"):
+    with pytest.raises(PlacementError, match="no amount of memory below 4 GiB would do"):
         place(verify(discovered(qemu, staged), qemu.ram))
 
 

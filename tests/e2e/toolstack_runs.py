@@ -60,7 +60,8 @@ def text(data: bytes) -> str:
 
 
 def left_behind(runtime: Path, toolstack_pid: int) -> Sequence[str]:
-    """Run directories below `runtime`, and processes that name this toolstack as parent."""
+    """Run directories below `runtime`, and processes that name this toolstack as parent: device
+    model, emulator and QEMU's launcher each do, in their own way."""
     found = [str(path) for path in runtime.glob("*/*")]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -69,7 +70,8 @@ def left_behind(runtime: Path, toolstack_pid: int) -> Sequence[str]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"--parent" in words and words[words.index(b"--parent") + 1] == b"%d" % toolstack_pid:
+        named = b"%d" % toolstack_pid
+        if any(word == named or b'"parent": %s,' % named in word for word in words):
             found.append(f"process {entry.name}: {words[:4]}")
     return found
 
