@@ -29,7 +29,7 @@ from handoff.conversation.toolstack_side import (
     Unpause,
 )
 from handoff.descriptor import Insert
-from handoff.errors import HandoffError, MachineError, PeerMisbehaved, XenstoreUnavailable
+from handoff.errors import HandoffError, PeerMisbehaved, XenstoreUnavailable
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
@@ -131,16 +131,21 @@ class _Follower:
                     return XenstoreUnavailable(f"xenstore connection lost: {error}")
                 if isinstance(command, Unpause):
                     return None
+                if isinstance(command, PrepareMachine):
+                    # The machine's start has a deadline of its own and is not S's doing.
+                    deadline = trio.current_time() + timeout
                 if answer is not None:
                     todo.extend(self._side.handle(answer))
 
     async def _do(self, command: Command) -> Event | None:
         keys = self._attempt.keys
         match command:
-            case ReadError():
-                return ErrorRead(await self._client.read_or_none(keys.error))
-            case ReadReport():
-                return ReportRead(await self._client.transaction(self._read_report))
+            case ReadError() | ReadReport():
+                with trio.move_on_after(self._attempt.stage_timeout_s):
+                    if isinstance(command, ReadError):
+                        return ErrorRead(await self._client.read_or_none(keys.error))
+                    return ReportRead(await self._client.transaction(self._read_report))
+                return DeadlinePassed(self._attempt.stage_timeout_s)
             case PrepareMachine(report):
                 await self._start_machine(report)
                 return MachinePrepared()
@@ -186,11 +191,11 @@ def snapshot(report: Report, ram: GuestRam) -> bytes:
     """The bytes of the BIOS extension as they are now, for a firmware that takes a file.
 
     The report was checked: the range is guest RAM and no larger than an option ROM can be.
-    Raises: MachineError if it is no option ROM; what it does is the guest's own affair.
+    Raises: PeerMisbehaved if it is no option ROM; what it does is the guest's own affair.
     """
     rom = ram.read(report.rom)
-    if rom[:2] != b"\x55\xaa" or rom[2] * 512 != len(rom):
-        raise MachineError(
+    if len(rom) % 512 != 0 or rom[:3] != bytes((0x55, 0xAA, len(rom) // 512)):
+        raise PeerMisbehaved(
             f"the BIOS extension at {report.rom} is no option ROM (starts {rom[:3].hex()}): "
             "the device model is broken"
         )

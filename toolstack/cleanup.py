@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID
 
 from handoff.errors import XenstoreUnavailable
+from handoff.store_values import shown
 from toolstack.domains import NOTES, remove_domain
 from toolstack.run_directory import remove_abandoned
 from toolstack.store import Store, open_store
@@ -39,9 +40,16 @@ async def _remove_domains(store: Store) -> list[str]:
         return []
     found = []
     # The highest first: a stub domain is made after its target and must go before it.
-    for name in sorted(await store.client.directory(NOTES), key=int, reverse=True):
-        domid = DomId(int(name))
-        uuid = UUID((await store.client.read(f"{NOTES}/{name}")).decode("ascii"))
+    names = await store.client.directory(NOTES)
+    for name in sorted(names, key=lambda name: (len(name), name), reverse=True):
+        note = f"{NOTES}/{name}"
+        value = await store.client.read(note)
+        try:
+            domid, uuid = DomId(int(name)), UUID(value.decode("ascii"))
+        except ValueError as error:
+            raise XenstoreUnavailable(
+                f"{note} is {shown(value)}, must be <domid> = its uuid: remove it"
+            ) from error
         await remove_domain(store, domid, uuid)
         found.append(f"removed domain {domid} ({uuid})")
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import shutil
 import signal
@@ -11,7 +12,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import trio
@@ -29,124 +30,14 @@ from toolstack.guest_run import Patience
 from toolstack.json_lines import JsonProgress
 from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice, choose_machine
+from toolstack.options import boot_options
 from toolstack.progress import Progress
-from toolstack.single_error import innermost
+from toolstack.single_error import innermost, single_error
+from toolstack.tee import Tee
 from toolstack.terminal import TextProgress
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 CONFIG_MAX_BYTES = 1 << 20
 """Longest guest configuration read."""
-
-
-def _choice(kind: type[Any]) -> click.Choice[str]:
-    return click.Choice([member.value for member in kind])
-
-
-def _common(command: F) -> F:
-    """The options that `create` and `demo` share."""
-    options = [
-        click.option(
-            "--machine",
-            type=_choice(MachineChoice),
-            default="auto",
-            show_default=True,
-            help="what runs the guest; auto: qemu where installed, else emulator",
-        ),
-        click.option(
-            "--carrier",
-            type=_choice(Carrier),
-            default="xenstore",
-            show_default=True,
-            help="how the descriptor travels to the device model",
-        ),
-        click.option(
-            "--native",
-            is_flag=True,
-            help="the device model reads the host's files itself, as QEMU in dom0 does",
-        ),
-        click.option(
-            "--platform",
-            type=_choice(Platform),
-            default="xen-hvm",
-            show_default=True,
-            help="whose firmware the placement keeps clear of",
-        ),
-        click.option(
-            "--load",
-            "load_method",
-            type=_choice(LoadMethod),
-            default="kernel",
-            show_default=True,
-            help="copy images through a small buffer or inside the kernel",
-        ),
-        click.option(
-            "--sandbox",
-            type=_choice(Mode),
-            default="auto",
-            show_default=True,
-            help="confinement of device model and emulator; strict: all layers or nothing",
-        ),
-        click.option(
-            "--timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=None,
-            metavar="S",
-            help="end the guest, and fail, if it has not ended after S seconds "
-            "(with --machine none: keep it so long)",
-        ),
-        click.option(
-            "--silence",
-            type=click.FloatRange(min=0),
-            default=60.0,
-            show_default=True,
-            metavar="S",
-            help="the same if it has not printed anything after S seconds; 0: no limit",
-        ),
-        click.option(
-            "--stage-timeout",
-            type=click.FloatRange(min=0, min_open=True),
-            default=30.0,
-            show_default=True,
-            metavar="S",
-            help="longest wait for each stage of the device model",
-        ),
-        click.option(
-            "--tries",
-            type=click.IntRange(1, 100),
-            default=3,
-            show_default=True,
-            help="device models to start before giving up",
-        ),
-        click.option(
-            "--xenstore",
-            type=click.Path(path_type=Path, file_okay=False),
-            default=None,
-            metavar="RUNDIR",
-            help="use the xenstore-sim that runs there; without it one of our own",
-        ),
-        click.option(
-            "--device-model",
-            "device_model",
-            default=None,
-            metavar="COMMAND",
-            help="start COMMAND in the place of our device model (it speaks docs/protocol.md)",
-        ),
-        click.option("--json", "json_", is_flag=True, help="progress as JSON lines"),
-        click.option(
-            "--json-file",
-            type=click.File("w"),
-            default=None,
-            metavar="FILE",
-            help="JSON lines to FILE, text to standard error as usual",
-        ),
-        click.option("-v", "--verbose", is_flag=True, help="show the logs of all processes"),
-        click.option("-q", "--quiet", is_flag=True, help="warnings and errors only"),
-        click.option("--map", "maps", is_flag=True, help="show the memory map before and after"),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -158,7 +49,7 @@ def cli() -> None:
 @cli.command("create")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("settings", nargs=-1, metavar="[KEY=VALUE]...")
-@_common
+@boot_options
 def create_command(config: Path, settings: tuple[str, ...], **options: Any) -> None:
     """Boot the guest that CONFIG, an xl.cfg(5) file, describes.
 
@@ -178,7 +69,7 @@ def create_command(config: Path, settings: tuple[str, ...], **options: Any) -> N
 
 @cli.command("demo")
 @click.option("--linux", is_flag=True, help="a Debian kernel and initrd (see `make images`)")
-@_common
+@boot_options
 def demo_command(linux: bool, **options: Any) -> None:
     """Hand a guest across without a configuration: the built-in one, or Linux."""
     from toolstack.demo import builtin_guest, linux_guest
@@ -205,12 +96,11 @@ def cleanup_command(xenstore: Path | None) -> None:
     """Remove what a killed toolstack left: run directories, and domains in xenstore."""
     from toolstack.cleanup import cleanup
 
-    try:
-        for line in trio.run(cleanup, xenstore):
+    async def work() -> None:
+        for line in await cleanup(xenstore):
             click.echo(line, err=True)
-    except HandoffError as error:
-        TextProgress().failed(error)
-        sys.exit(error.exit_code)
+
+    sys.exit(_ended(partial(trio.run, work), TextProgress(), verbose=False))
 
 
 def main() -> None:
@@ -231,36 +121,46 @@ def _read_text(path: Path) -> str:
 
 
 def _progress(options: dict[str, Any]) -> Progress:
-    text = TextProgress(verbose=options["verbose"], quiet=options["quiet"], maps=options["maps"])
+    shown: Progress
     if options["json_"]:
-        return JsonProgress(sys.stderr)
-    if options["json_file"] is not None:
-        from toolstack.tee import Tee
-
-        return Tee((text, JsonProgress(options["json_file"])))
-    return text
+        shown = JsonProgress(sys.stderr)
+    else:
+        shown = TextProgress(
+            verbose=options["verbose"], quiet=options["quiet"], maps=options["maps"]
+        )
+    if options["json_file"] is None:
+        return shown
+    return Tee((shown, JsonProgress(options["json_file"])))
 
 
 def _run(guest: Callable[[Progress], GuestConfig], options: dict[str, Any]) -> None:
     progress = _progress(options)
-    try:
+
+    def work() -> int:
         config = guest(progress)
         request = _request(config, options, progress)
         fd = 1 if config.serial_file is None else open_serial_file(Path(config.serial_file))
-        status = trio.run(_until_signalled, partial(create, request, progress, Console(fd)))
+        return trio.run(_until_signalled, partial(create, request, progress, Console(fd)))
+
+    sys.exit(_ended(work, progress, verbose=options["verbose"]))
+
+
+def _ended(work: Callable[[], int | None], progress: Progress, *, verbose: bool) -> int:
+    """Does `work`; the exit status for how it ended. No traceback unless `verbose`."""
+    try:
+        with single_error():
+            return work() or 0
     except HandoffError as error:
-        progress.failed(error)
-        sys.exit(error.exit_code)
+        problem = error
     except KeyboardInterrupt:
-        status = 128 + signal.SIGINT
+        return 128 + signal.SIGINT
     except Exception as error:
         # Not to carry on, but to end with words: the traceback is for whoever asks for it.
-        if options["verbose"]:
+        if verbose:
             traceback.print_exc()
-        fault = InternalError(f"{innermost(error)!r}: a fault of ours, show it with --verbose")
-        progress.failed(fault)
-        status = fault.exit_code
-    sys.exit(status)
+        problem = InternalError(f"{innermost(error)!r}: a fault of ours, show it with --verbose")
+    progress.failed(problem)
+    return problem.exit_code
 
 
 def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -> Request:
@@ -276,7 +176,7 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         patience=patience,
         carrier=Carrier(options["carrier"]),
         platform=Platform(options["platform"]),
-        boot=BootMethod.AUTO,
+        boot=BootMethod(options["boot"]),
         native=options["native"],
         load_method=LoadMethod(options["load_method"]),
         sandbox=sandbox,
@@ -290,10 +190,17 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
 def _program(command: str | None) -> Sequence[str]:
     if command is None:
         return DEFAULT_PROGRAM
-    words = shlex.split(command)
-    if not words or shutil.which(words[0]) is None:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(
+            f"--device-model {command!r}: {error}: quote it as for a shell"
+        ) from error
+    program = shutil.which(words[0]) if words else None
+    if program is None:
         raise ConfigError(f"--device-model {command!r}: no such program: name one in PATH")
-    return words
+    # It is started in another directory and without PATH.
+    return (os.path.abspath(program), *words[1:])
 
 
 async def _until_signalled(work: Callable[[], Any]) -> int:

@@ -43,6 +43,10 @@ class Console:
                 count = await trio.to_thread.run_sync(
                     os.write, self.fd, data, abandon_on_cancel=True
                 )
+            except BlockingIOError:
+                # Somebody who has it open, too, made it non-blocking.
+                await trio.lowlevel.wait_writable(self.fd)
+                continue
             except OSError:
                 self.broken = True
                 return

@@ -92,13 +92,17 @@ async def create(request: Request, progress: Progress, console: Console) -> Outc
     Raises: HandoffError with what went wrong; the guest then did not boot, or did not end
     as a guest should.
     """
-    with single_error():
-        try:
+    if request.config.kernel is None:
+        raise ConfigError(
+            'kernel: none is named, and this release boots nothing else: add kernel="PATH"'
+        )
+    try:
+        with single_error():
             async with open_store(request.xenstore) as store:
                 domains = await Domains.over(store, request.config)
                 return await _create(request, progress, console, domains)
-        except XenstoreError as error:
-            raise XenstoreUnavailable(f"xenstore: {error}") from error
+    except XenstoreError as error:
+        raise XenstoreUnavailable(f"xenstore: {error}") from error
     raise AssertionError("single_error lets nothing fall through")
 
 
@@ -106,11 +110,6 @@ async def _create(
     request: Request, progress: Progress, console: Console, domains: Domains
 ) -> Outcome:
     config = request.config
-    if config.kernel is None:
-        raise ConfigError(
-            "no kernel: this release boots kernels directly and has no firmware boot yet: "
-            'add kernel="PATH"'
-        )
     low_limit = request.machine.low_ram_limit(config.memory_bytes)
     with guest_memory(config.name, config.memory_bytes, low_limit) as ram:
         async with domains.guest() as guest:
@@ -145,15 +144,18 @@ class _Boot:
         """Tries up to `tries` device models; runs the guest that one of them made ready."""
         places = stage_places([image.size for image in self.opened], self.ram.e820)
         for generation in range(1, self.request.tries + 1):
+            ran = False
             try:
                 with single_error():
                     async with self._attempt(generation, places) as (let_go, process):
+                        ran = True
                         end = await run_guest(
                             let_go.machine, process, self.console, self.request.patience
                         )
             except HandoffError as error:
-                last = generation == self.request.tries
-                if last or self.console.spoke.is_set() or not worth_retrying(error):
+                # A guest that ran has perhaps written to its disks: it is not started anew.
+                last = ran or generation == self.request.tries
+                if last or not worth_retrying(error):
                     raise
                 self.progress.warning(f"attempt {generation} failed ({error}), trying again")
                 continue
@@ -280,7 +282,10 @@ class _Boot:
         )
 
     async def _withdraw(self, keys: HandoffKeys, generation: int) -> None:
-        with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
+        with (
+            trio.move_on_after(CLEAN_UP_S, shield=True),
+            suppress(XenstoreError, XenstoreUnavailable),
+        ):
             await self.domains.store.write_all((withdrawal(keys, generation),))
 
     def _hardware(self) -> Hardware:

@@ -24,6 +24,8 @@ from toolstack.progress import Progress
 LOG_LINES_MAX = 400
 LOG_LINE_MAX = 1000
 REAP_S = 5.0
+OFFER_TIMEOUT_S = 3600.0
+"""It starts while the images are loaded, which may take long; it ends with us in any case."""
 
 DEFAULT_PROGRAM = (sys.executable, "-I", "-m", "devicemodel")
 
@@ -99,6 +101,8 @@ async def device_model(
         ),
         "--parent",
         str(os.getpid()),
+        "--offer-timeout",
+        str(OFFER_TIMEOUT_S),
         "--uid",
         str(command.uid),
         "--sandbox",
@@ -106,7 +110,12 @@ async def device_model(
         *command.arguments,
     ]
     try:
-        process = spawn(argv, pass_fds=(connection.fileno(), memory.fd), stderr=write_end)
+        process = spawn(
+            argv,
+            pass_fds=(connection.fileno(), memory.fd),
+            stdout=subprocess.DEVNULL,
+            stderr=write_end,
+        )
     except OSError as error:
         os.close(read_end)
         raise ConfigError(

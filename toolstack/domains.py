@@ -14,6 +14,7 @@ from uuid import UUID
 
 import trio
 
+from handoff.errors import XenstoreUnavailable
 from handoff.keys import StoreWrite, child, private
 from toolstack.config.guest import GuestConfig
 from toolstack.domain_tree import (
@@ -82,7 +83,10 @@ class Domains:
                 await self.store.carry_out(step)
             yield
         finally:
-            with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
+            with (
+                trio.move_on_after(CLEAN_UP_S, shield=True),
+                suppress(XenstoreError, XenstoreUnavailable),
+            ):
                 await remove_domain(self.store, domain.domid, domain.uuid)
             self.hypervisor.destroy(domain.domid)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -46,21 +46,19 @@ class RamFile:
 def guest_memory(name: str, memory_bytes: int, low_limit: Gpa) -> Iterator[RamFile]:
     """Memory of a guest while the context lasts. Raises: ConfigError if the host has not
     so much."""
-    try:
-        fd = create_ram_file(f"guest-ram-{name}", memory_bytes)
-    except OSError as error:
-        raise ConfigError(
-            f"memory: the host gives no {memory_bytes >> 20} MiB ({error.strerror}): lower memory="
-        ) from error
-    try:
-        regions = regions_for(memory_bytes, low_limit)
-        ram = MemfdRam(fd, regions, hash_threads=blake3.AUTO)
+    regions = regions_for(memory_bytes, low_limit)
+    with ExitStack() as stack:
         try:
-            yield RamFile(fd, memory_bytes, regions, memory_map(memory_bytes, low_limit), ram)
-        finally:
-            ram.close()
-    finally:
-        os.close(fd)
+            fd = create_ram_file(f"guest-ram-{name}", memory_bytes)
+            stack.callback(os.close, fd)
+            ram = MemfdRam(fd, regions, hash_threads=blake3.AUTO)
+            stack.callback(ram.close)
+        except OSError as error:
+            raise ConfigError(
+                f"memory: the host gives no {memory_bytes >> 20} MiB ({error.strerror}): "
+                "lower memory="
+            ) from error
+        yield RamFile(fd, memory_bytes, regions, memory_map(memory_bytes, low_limit), ram)
 
 
 @dataclass(frozen=True, slots=True)

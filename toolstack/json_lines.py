@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import IO, Any
 
 from handoff.addresses import GpaRange
@@ -24,8 +25,10 @@ class JsonProgress:
         """Writes one object."""
         seconds = round(time.monotonic() - self._start, 6)
         line = json.dumps({"event": event, "seconds": seconds, **fields})
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        # Whoever reads this may hang up; the guest is not ended for that.
+        with suppress(OSError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
     def stage(self, who: str, what: str, detail: str = "") -> None:
         self.emit("stage", who=who, stage=what, detail=detail)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from handoff.errors import HandoffError
+from xenstore_sim.wire.errors import XenstoreError
 
 
 @contextmanager
 def single_error() -> Iterator[None]:
-    """Raises the first HandoffError of a group in place of a group that has nothing else."""
+    """Raises the first of a group in place of a group of HandoffError and XenstoreError only."""
     try:
         yield
     except BaseExceptionGroup as group:
-        ours, other = group.split(HandoffError)
+        ours, other = group.split((HandoffError, XenstoreError))
         if ours is None or other is not None:
             raise
         leaf = innermost(ours)

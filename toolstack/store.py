@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,8 @@ from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Errno
 
 CONNECT_S = 10.0
+ANSWER_S = 30.0
+"""Longest wait for xenstored to carry out one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +43,32 @@ class Store:
     rundir: Path
 
     async def carry_out(self, step: Step) -> None:
-        """Does what `step` says. Raises: XenstoreError."""
-        match step:
-            case Transaction(actions):
-                await self.write_all(actions)
-            case Introduce(domid, gfn, port):
-                await self.client.introduce(domid, gfn, port)
-            case SetTarget(stubdom, target):
-                await self.client.set_target(stubdom, target)
-            case DestroyDomain(domid):
-                await self._release(domid)
-            case StoreWrite() | Remove() | MakeDirectory():
-                await _act(self.client, step)
+        """Does what `step` says. Raises: XenstoreError, XenstoreUnavailable."""
+        with _answered():
+            match step:
+                case Transaction(actions):
+                    await self.write_all(actions)
+                case Introduce(domid, gfn, port):
+                    await self.client.introduce(domid, gfn, port)
+                case SetTarget(stubdom, target):
+                    await self.client.set_target(stubdom, target)
+                case DestroyDomain(domid):
+                    await self._release(domid)
+                case StoreWrite() | Remove() | MakeDirectory():
+                    await _act(self.client, step)
 
     async def write_all(self, actions: Sequence[NodeAction]) -> None:
-        """All of `actions`, in order, in one transaction. Raises: XenstoreError."""
+        """All of `actions`, in order, in one transaction.
+
+        Raises: XenstoreError, XenstoreUnavailable.
+        """
 
         async def act(transaction: Operations) -> None:
             for action in actions:
                 await _act(transaction, action)
 
-        await self.client.transaction(act)
+        with _answered():
+            await self.client.transaction(act)
 
     async def _release(self, domid: DomId) -> None:
         """What xenstored would hear from the hypervisor; an unknown domain is gone already."""
@@ -88,11 +95,22 @@ class Store:
         raise XenstoreUnavailable(f"xenstored did not accept domain {domid} in {CONNECT_S:g} s")
 
     async def domains_in_use(self) -> frozenset[DomId]:
-        """Domids that have a directory already."""
-        if not await self.client.exists("/local/domain"):
-            return frozenset()
-        names = await self.client.directory("/local/domain")
+        """Domids that have a directory already. Raises: XenstoreError, XenstoreUnavailable."""
+        with _answered():
+            if not await self.client.exists("/local/domain"):
+                return frozenset()
+            names = await self.client.directory("/local/domain")
         return frozenset(DomId(int(name)) for name in names if name.isdecimal())
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """A bound for what xenstored may take. Raises: XenstoreUnavailable."""
+    try:
+        with trio.fail_after(ANSWER_S):
+            yield
+    except trio.TooSlowError as error:
+        raise XenstoreUnavailable(f"xenstored did not answer within {ANSWER_S:g} s") from error
 
 
 async def _act(where: Operations, action: NodeAction) -> None:

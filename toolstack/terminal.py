@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import IO
 
 import click
@@ -18,6 +19,7 @@ from toolstack.memory_picture import size_text
 _COLOURS = {"toolstack": "cyan", "device model": "magenta", "machine": "green"}
 _BAR_FROM_BYTES = 64 * MIB
 """Smaller images are there before a bar could be read."""
+_CLEAR_LINE = "\r\033[K"
 
 
 class TextProgress:
@@ -38,10 +40,18 @@ class TextProgress:
         self._quiet = quiet
         self._maps = maps
         self._start = time.monotonic()
-        self._bar_shown = -1
+        self._bar_shown: int | None = None
+        """percent that the bar on the last line shows"""
 
     def _line(self, text: str) -> None:
-        click.echo(text, file=self._stream)
+        over = _CLEAR_LINE if self._bar_shown is not None else ""
+        self._bar_shown = None
+        self._write(f"{over}{text}\n")
+
+    def _write(self, text: str) -> None:
+        # Whoever reads this may hang up; the guest is not ended for that.
+        with suppress(OSError):
+            click.echo(text, file=self._stream, nl=False)
 
     def stage(self, who: str, what: str, detail: str = "") -> None:
         if self._quiet:
@@ -56,12 +66,11 @@ class TextProgress:
         percent = done * 100 // total
         if percent == self._bar_shown:
             return
-        self._bar_shown = percent
+        self._bar_shown = percent if done < total else None
         filled = "#" * (percent * 30 // 100)
-        end = "\r\033[K" if done == total else ""
+        end = _CLEAR_LINE if done == total else ""
         text = f"\r   {role.value:<8} [{filled:<30}] {percent:3d} % of {size_text(total)}"
-        self._stream.write(text + end)
-        self._stream.flush()
+        self._write(text + end)
 
     def published(self, descriptor: Descriptor, frame: bytes) -> None:
         if self._maps and not self._quiet:

@@ -145,7 +145,7 @@ def test_a_guest_without_a_kernel_is_refused(tmp_path: Path, runtime: Path) -> N
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 10, "no kernel", 'kernel="PATH"')
+    _refusal(run, runtime, 10, "kernel: none is named", 'kernel="PATH"')
 
 
 def test_an_unknown_carrier_is_a_usage_error_that_names_the_known_ones(

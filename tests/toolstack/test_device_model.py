@@ -1,0 +1,172 @@
+"""The device model's process: what it is given, what is heard of it, and that it is reaped."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from handoff.addresses import MIB, Gpa
+from handoff.confinement import Mode
+from handoff.errors import ConfigError
+from tests.toolstack.fakes import Recorder
+from toolstack.device_model import (
+    LOG_LINE_MAX,
+    LOG_LINES_MAX,
+    DeviceModelCommand,
+    DeviceModelProcess,
+    device_model,
+)
+from toolstack.hypervisor import RamFile, guest_memory
+
+LIMIT_S = 30.0
+
+
+@contextmanager
+def memory() -> Iterator[RamFile]:
+    with guest_memory("test", 4 * MIB, Gpa(2 * MIB)) as ram:
+        yield ram
+
+
+@asynccontextmanager
+async def running(
+    program: str, progress: Recorder, *arguments: str
+) -> AsyncIterator[tuple[DeviceModelProcess, socket.socket]]:
+    """`program` as device model, and the other end of its xenstore connection."""
+    ours, its = socket.socketpair()
+    command = DeviceModelCommand(Mode.OFF, 4321, arguments, (sys.executable, "-I", "-c", program))
+    with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
+        async with device_model(command, its, ram, progress) as process:
+            assert its.fileno() == -1
+            yield process, ours
+
+
+async def test_it_gets_its_connection_guest_ram_its_log_and_nothing_else(tmp_path: Path) -> None:
+    fd = os.open(tmp_path / "secret", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(fd, True)
+    try:
+        program = (
+            "import os, sys\n"
+            "fds = [n for n in range(1024) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+            "say = lambda *words: print(*words, file=sys.stderr)\n"
+            "say(dict(os.environ).keys() - {'LC_CTYPE'}, os.getcwd())\n"
+            "say(*fds)\nsay(*sys.argv[1:])"
+        )
+        progress = Recorder()
+        async with running(program, progress, "-xen-domid", "7") as (process, _):
+            assert await process.wait() == f"exit status 0, its last words: {process.last_line}"
+        environment, fds, arguments = (line for _, line in progress.lines)
+        words = arguments.split()
+        options = dict(zip(words[::2], words[1::2], strict=True))
+        assert environment == "set() /"
+        given = {"0", "1", "2", options["--xenstore-fd"], options["--ram-fd"]}
+        assert set(fds.split()) == given
+        assert str(fd) not in given
+    finally:
+        os.close(fd)
+    assert options["--parent"] == str(os.getpid())
+    assert (options["--uid"], options["--sandbox"]) == ("4321", "off")
+    assert arguments.count("--ram-region") == 2
+    assert "--ram-region 0x0:0x200000:0x0 --ram-region 0x100000000:0x200000:0x200000" in arguments
+    assert arguments.endswith("-xen-domid 7")
+
+
+@pytest.mark.parametrize(
+    ("program", "how"),
+    [
+        ("", "exit status 0"),
+        ("import sys; sys.exit(13)", "exit status 13"),
+        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL"),
+        ("import os; os.write(2, b'half a line')", "exit status 0, its last words: half a line"),
+        ("import os; os.write(2, b'one\\ntwo\\n')", "exit status 0, its last words: two"),
+    ],
+)
+async def test_its_end_is_told_with_its_last_words(program: str, how: str) -> None:
+    async with running(program, Recorder()) as (process, _):
+        assert await process.wait() == how
+
+
+async def test_log_lines_are_printable_and_cut() -> None:
+    progress = Recorder()
+    program = r"import os; os.write(2, b'\x1b[2J\x07red\xff\n' + b'x' * 9000 + b'\n' + b'end\n')"
+    async with running(program, progress) as (process, _):
+        await process.wait()
+    evil, long, end = (line for _, line in progress.lines)
+    assert evil == "?[2J?red?"
+    assert len(long) == LOG_LINE_MAX
+    assert set(long) <= {"x", "."}
+    assert end == "end"
+
+
+async def test_a_flood_of_log_is_cut_and_its_last_words_are_still_known() -> None:
+    progress = Recorder()
+    program = "import os; [os.write(2, b'%d\\n' % n * 100) for n in range(2000)]"
+    async with running(program, progress) as (process, _):
+        assert await process.wait() == "exit status 0, its last words: 1999"
+    assert len(progress.lines) == LOG_LINES_MAX + 1
+    assert progress.lines[-1] == ("device model", "... (the rest of its log is not shown)")
+
+
+async def test_a_line_without_end_costs_no_memory() -> None:
+    progress = Recorder()
+    program = "import os; [os.write(2, b'y' * 4096) for n in range(2000)]"
+    async with running(program, progress) as (process, _):
+        await process.wait()
+    assert [len(line) for _, line in progress.lines] == [LOG_LINE_MAX]
+
+
+def alive(process: int) -> bool:
+    return os.path.exists(f"/proc/{process}")
+
+
+STUBBORN = (
+    "import signal, sys, time\n"
+    "for number in (1, 2, 15): signal.signal(number, signal.SIG_IGN)\n"
+    "print('here', file=sys.stderr, flush=True)\n"
+    "time.sleep(600)"
+)
+
+
+async def test_leaving_kills_and_reaps_even_one_that_ignores_signals() -> None:
+    heard = trio.Event()
+    progress = Recorder()
+    progress.log = lambda source, line: heard.set()  # type: ignore[method-assign]
+    async with running(STUBBORN, progress) as (process, ours):
+        await heard.wait()
+    assert not alive(process.pid)
+    assert ours.fileno() == -1
+
+
+async def test_cancelling_reaps_it_and_nobody_waits_for_more_of_its_log() -> None:
+    with trio.CancelScope() as scope:
+        async with running(STUBBORN, Recorder()) as (process, _):
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert not alive(process.pid)
+    assert process.log_ended.is_set()
+
+
+async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    plain = tmp_path / "not-executable"
+    plain.write_text("#!/bin/sh\n")
+    ours, its = socket.socketpair()
+    count = len(os.listdir("/proc/self/fd"))
+    with ours, its, memory() as ram:
+        command = DeviceModelCommand(Mode.OFF, 1, (), (str(plain),))
+        with pytest.raises(ConfigError, match=r"not-executable' cannot be started \(Permission"):
+            async with device_model(command, its, ram, Recorder()):
+                pass
+        assert its.fileno() == -1
+    assert len(os.listdir("/proc/self/fd")) == count - 2
+
+
+async def test_its_connection_is_closed_with_it() -> None:
+    async with running("", Recorder()) as (process, ours):
+        await process.wait()
+        assert ours.recv(1) == b""

@@ -1,0 +1,144 @@
+"""Steps as xenstored gets them, and its silence as an error of ours."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
+from handoff.keys import StoreWrite, private, read_by
+from toolstack.domain_tree import (
+    DestroyDomain,
+    Introduce,
+    MakeDirectory,
+    Remove,
+    SetTarget,
+    Transaction,
+)
+from toolstack.run_directory import locked
+from toolstack.store import Store, open_store
+from xenstore_sim.client import Client
+from xenstore_sim.wire.errors import Disconnected, XenstoreError
+from xenstore_sim.wire.names import AbsolutePath, DomId
+
+NODE = AbsolutePath("/a/b")
+S, T = DomId(6), DomId(5)
+
+
+async def test_a_write_sets_the_permissions_it_names_and_keeps_them_otherwise(
+    store: Store,
+) -> None:
+    await store.carry_out(StoreWrite(NODE, b"one", read_by(T)))
+    await store.carry_out(StoreWrite(NODE, b"two"))
+    assert await store.client.read(NODE) == b"two"
+    assert str(await store.client.get_perms(NODE)) == "n0,r5"
+
+
+async def test_a_directory_keeps_what_is_in_it(store: Store) -> None:
+    await store.client.write(f"{NODE}/c", b"kept")
+    await store.carry_out(MakeDirectory(NODE, private()))
+    assert await store.client.read(f"{NODE}/c") == b"kept"
+    assert str(await store.client.get_perms(NODE)) == "n0"
+
+
+async def test_what_is_gone_already_is_removed_without_a_word(store: Store) -> None:
+    await store.carry_out(Remove(AbsolutePath("/no/parent/even")))
+    await store.carry_out(DestroyDomain(DomId(77)))
+    await store.carry_out(StoreWrite(NODE, b""))
+    await store.carry_out(Remove(NODE))
+    assert not await store.client.exists(NODE)
+
+
+async def test_a_transaction_is_done_as_a_whole_or_not_at_all(store: Store) -> None:
+    huge = StoreWrite(AbsolutePath("/a/c"), b"x" * 5000)
+    with pytest.raises(XenstoreError, match="5005 bytes"):
+        await store.carry_out(Transaction((StoreWrite(NODE, b"one"), huge)))
+    assert not await store.client.exists(NODE)
+
+
+async def test_a_transaction_is_tried_again_when_others_were_faster(store: Store) -> None:
+    async with Client.connect(store.rundir / "socket") as other:
+
+        async def disturb() -> None:
+            for number in range(20):
+                await other.write(NODE, str(number))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(disturb)
+            for _ in range(10):
+                await store.write_all((StoreWrite(NODE, b"ours"), StoreWrite(NODE, b"ours")))
+
+
+async def test_domains_live_from_introduce_to_destroy(store: Store) -> None:
+    for domid in (T, S):
+        await store.carry_out(Introduce(domid, 1, 1))
+    await store.carry_out(SetTarget(S, T))
+    assert await store.client.is_domain_introduced(S)
+    await store.carry_out(DestroyDomain(S))
+    assert not await store.client.is_domain_introduced(S)
+
+
+async def test_a_connection_as_a_domain_is_that_domains(store: Store) -> None:
+    await store.carry_out(Introduce(S, 1, 1))
+    await store.client.write("/local/domain/6/domid", b"6")
+    await store.client.set_perms("/local/domain/6/domid", read_by(S))
+    with closing(await store.connect_as(S)) as connection:
+        assert isinstance(connection, socket.socket)
+        async with Client.from_socket(connection) as client:
+            assert await client.read("domid") == b"6"
+
+
+async def test_a_domain_that_was_not_introduced_gets_no_connection(store: Store) -> None:
+    with pytest.raises(XenstoreUnavailable, match="domain 9 gets no xenstore connection"):
+        await store.connect_as(DomId(9))
+
+
+async def test_no_xenstored_is_an_error_that_names_the_directory(short_directory: Path) -> None:
+    with pytest.raises(XenstoreUnavailable, match=f"xenstored at {short_directory}: no xenstore"):
+        async with open_store(short_directory):
+            pass
+
+
+async def test_a_xenstored_that_accepts_and_never_answers_is_given_up(
+    short_directory: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_directory / "socket"))
+        listener.listen()
+        with pytest.raises(XenstoreUnavailable, match="does not answer within 10 s"):
+            async with open_store(short_directory):
+                pass
+
+
+async def test_each_step_has_a_time_limit(
+    short_directory: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, its = socket.socketpair()
+    with its:
+        async with Client.from_socket(ours) as client:
+            store = Store(client, short_directory)
+            for step in (Introduce(S, 1, 1), Transaction((Remove(NODE),)), Remove(NODE)):
+                with pytest.raises(XenstoreUnavailable, match="did not answer within 30 s"):
+                    await store.carry_out(step)
+            with pytest.raises(XenstoreUnavailable, match="did not answer"):
+                await store.domains_in_use()
+
+
+async def test_a_running_xenstored_is_for_one_toolstack(rundir: Path) -> None:
+    async with open_store(rundir) as store:
+        assert await store.domains_in_use() <= {0}
+        with pytest.raises(RunDirectoryBusy), locked(rundir):
+            pass
+    with locked(rundir):
+        pass
+
+
+async def test_a_connection_lost_in_the_work_is_xenstore_unavailable(rundir: Path) -> None:
+    with pytest.raises(XenstoreUnavailable, match="the xenstore daemon closed"):
+        async with open_store(rundir):
+            raise Disconnected("the xenstore daemon closed the connection")
