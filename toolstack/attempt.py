@@ -166,9 +166,11 @@ class _Follower:
         self._machine = await self._stack.enter_async_context(
             attempt.machine.start(attempt.hardware, rom)
         )
-        self._progress.stage(
-            "machine", "paused", f"{attempt.machine.name}, process {self._machine.pid}"
-        )
+        detail = f"{attempt.machine.name}, process {self._machine.pid}"
+        if attempt.machine.name == "none":
+            # Whoever brings a machine of their own has to find guest RAM.
+            detail += f", guest RAM is /proc/{self._machine.pid}/fd/{attempt.memory.fd}"
+        self._progress.stage("machine", "paused", detail)
 
     async def _read_report(self, transaction: Transaction) -> tuple[bytes, ...]:
         """The chunks S wrote, no more of them than a report can have."""

@@ -21,6 +21,8 @@ class Console:
     fd: int
     spoke: trio.Event = field(default_factory=trio.Event)
     """set with the first byte"""
+    passed_on: int = 0
+    """bytes written so far"""
     tail: bytes = b""
     """the last bytes, for the message when the guest does not end"""
     broken: bool = False
@@ -50,6 +52,7 @@ class Console:
             except OSError:
                 self.broken = True
                 return
+            self.passed_on += count
             data = data[count:]
 
     def last_line(self) -> str:

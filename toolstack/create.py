@@ -118,8 +118,10 @@ async def _create(
                 "created",
                 f'guest "{config.name}" is domain {guest.domid}, {size_text(ram.bytes)}',
             )
-            with open_images(() if request.native else image_files(config)) as opened:
-                boot = _Boot(request, progress, console, domains, ram, guest, opened)
+            # Opened for a native boot, too: what cannot be read is refused here, in words.
+            with open_images(image_files(config)) as opened:
+                loaded = () if request.native else opened
+                boot = _Boot(request, progress, console, domains, ram, guest, loaded)
                 return await boot.until_ended()
 
 

@@ -19,7 +19,8 @@ from toolstack.device_model import DeviceModelProcess
 from toolstack.machine.port import EndReason, MachineEnd, RunningMachine
 
 _DRAIN_S = 2.0
-"""After the machine's end its last words may still be in the pipe."""
+"""After the machine's end its last words may still be in the pipe: so long without a byte
+read there, and they are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,12 @@ async def run_guest(
 
         async def await_end() -> None:
             ends.append(await machine.wait())
-            with trio.move_on_after(_DRAIN_S):
-                await drained.wait()
+            # A slow reader may take its time, as long as it takes anything.
+            before = -1
+            while not drained.is_set() and console.passed_on != before:
+                before = console.passed_on
+                with trio.move_on_after(_DRAIN_S):
+                    await drained.wait()
             nursery.cancel_scope.cancel()
 
         async def await_device_model() -> None:

@@ -14,8 +14,10 @@ from handoff.report import Report, When
 @dataclass(frozen=True, slots=True)
 class Row:
     range: GpaRange
+    when: str
+    """since or until when, one or two words"""
     what: str
-    note: str
+    note: str = ""
 
 
 def size_text(size: int) -> str:
@@ -27,13 +29,18 @@ def size_text(size: int) -> str:
 
 
 def before(descriptor: Descriptor) -> tuple[Row, ...]:
-    """As the toolstack left it: reserved ranges and staged images."""
+    """As the toolstack left it: what is taken, and until when, and the staged images."""
     rows = [
-        Row(entry.range, entry.owner, "until the BEV" if entry.until is Until.BEV else "reserved")
+        Row(
+            entry.range,
+            "until BEV" if entry.until is Until.BEV else "always",
+            "reserved",
+            entry.owner,
+        )
         for entry in descriptor.reserved
     ]
     rows += [
-        Row(image.range, image.role.value, f"staged, digest {image.digest.hex()[:8]}")
+        Row(image.range, "staged", image.role.value, f"digest {image.digest.hex()[:8]}")
         for image in descriptor.images
     ]
     return tuple(sorted(rows, key=lambda row: row.range))
@@ -41,24 +48,24 @@ def before(descriptor: Descriptor) -> tuple[Row, ...]:
 
 def after(report: Report) -> tuple[Row, ...]:
     """As the device model leaves it: what lies there now, what the BIOS extension will put
-    there, what the kernel takes when it runs."""
-    notes = {
-        When.NOW: "in place",
-        When.BEV: "by the BIOS extension",
-        When.RUN: "kept free",
-    }
+    there at the BEV, what is kept free for the kernel to unpack itself."""
+    when = {When.NOW: "in place", When.BEV: "at BEV", When.RUN: "kept free"}
     return tuple(
-        Row(placed.range, placed.name, f"{notes[placed.when]}: {placed.reason}")
+        Row(placed.range, when[placed.when], placed.name, placed.reason)
         for placed in sorted(report.placements, key=lambda placed: placed.range)
     )
 
 
 def lines(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Rows as aligned text, ascending."""
+    """Rows as aligned text."""
     rows = tuple(rows)
-    width = max((len(row.what) for row in rows), default=0)
+    digits = max((len(f"{row.range.end:#x}") for row in rows), default=0)
+    when = max((len(row.when) for row in rows), default=0)
+    what = max((len(row.what) for row in rows), default=0)
     return tuple(
-        f"{row.range.start:#011x} - {row.range.end:#011x} {size_text(row.range.size):>9}  "
-        f"{row.what:<{width}}  {row.note}"
+        (
+            f"{row.range.start:#0{digits}x}-{row.range.end:#0{digits}x} "
+            f"{size_text(row.range.size):>9}  {row.when:<{when}}  {row.what:<{what}}  {row.note}"
+        ).rstrip()
         for row in rows
     )

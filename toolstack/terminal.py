@@ -89,7 +89,7 @@ class TextProgress:
     def _map(self, title: str, rows: tuple[memory_picture.Row, ...]) -> None:
         self._line(click.style(f"  {title}", bold=True))
         for line in memory_picture.lines(rows):
-            self._line(f"    {line}")
+            self._line(f"  {line}")
 
     def warning(self, text: str) -> None:
         self._line(click.style("warning: ", fg="yellow") + text)

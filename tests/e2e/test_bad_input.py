@@ -53,6 +53,16 @@ def test_a_kernel_file_that_is_none_is_refused(
     _refusal(run, runtime, status, *words)
 
 
+def test_a_native_boot_of_a_missing_file_is_refused_in_the_same_words(
+    tmp_path: Path, runtime: Path
+) -> None:
+    config = write_config(tmp_path / "guest.cfg", memory=128, kernel=tmp_path / "missing")
+
+    run = toolstack(runtime, "create", str(config), "--machine", "none", "--native")
+
+    _refusal(run, runtime, 11, "kernel", "missing", "No such file")
+
+
 def test_a_directory_is_no_kernel(tmp_path: Path, runtime: Path) -> None:
     config = write_config(tmp_path / "guest.cfg", memory=128, kernel=tmp_path)
 

@@ -46,10 +46,10 @@ def test_before_tells_reservations_and_images_in_order_of_address() -> None:
         rows = before(guest.descriptor([image]))
     assert [row.range for row in rows] == sorted(row.range for row in rows)
     (kernel,) = (row for row in rows if row.what == "kernel")
-    assert kernel.note == f"staged, digest {image.digest.hex()[:8]}"
-    notes = {row.what: row.note for row in rows}
-    assert notes["hvmloader and its modules"] == "until the BEV"
-    assert notes["EBDA, VGA, option ROMs"] == "reserved"
+    assert (kernel.when, kernel.note) == ("staged", f"digest {image.digest.hex()[:8]}")
+    when = {row.note: row.when for row in rows if row.what == "reserved"}
+    assert when["hvmloader and its modules"] == "until BEV"
+    assert when["EBDA, VGA, option ROMs"] == "always"
 
 
 def test_after_tells_when_the_bytes_are_there_and_why() -> None:
@@ -59,20 +59,20 @@ def test_after_tells_when_the_bytes_are_there_and_why() -> None:
         PlacedRange("setup", GpaRange(Gpa(0x10000), 0x10), When.RUN, "heap"),
     )
     report = Report("linux", placed, (), GpaRange(Gpa(0xC8000), 0x200), 0)
-    assert [(row.what, row.note) for row in after(report)] == [
-        ("setup", "kept free: heap"),
-        ("kernel", "by the BIOS extension: not relocatable"),
-        ("initrd", "in place: where it was staged"),
+    assert [(row.when, row.what, row.note) for row in after(report)] == [
+        ("kept free", "setup", "heap"),
+        ("at BEV", "kernel", "not relocatable"),
+        ("in place", "initrd", "where it was staged"),
     ]
 
 
 def test_lines_are_aligned() -> None:
     rows = (
-        Row(GpaRange(Gpa(0x7000), 0x89000), "firmware", "until the BEV"),
-        Row(GpaRange(Gpa(0x1_0000_0000), 2 * GIB), "RAM", "free"),
+        Row(GpaRange(Gpa(0x7000), 0x89000), "until BEV", "firmware"),
+        Row(GpaRange(Gpa(0x1_0000_0000), 2 * GIB), "now", "RAM", "free"),
     )
     assert lines(rows) == (
-        "0x000007000 - 0x000090000   548 KiB  firmware  until the BEV",
-        "0x100000000 - 0x180000000     2 GiB  RAM       free",
+        "0x000007000-0x000090000   548 KiB  until BEV  firmware",
+        "0x100000000-0x180000000     2 GiB  now        RAM       free",
     )
     assert lines(()) == ()

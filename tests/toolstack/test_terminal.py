@@ -141,7 +141,7 @@ def test_moves_and_maps_are_golden() -> None:
     assert stream.getvalue() == (
         "                           move kernel: 0x300000 -> [0x200000, 0x201000)\n"
         "  guest memory, as the device model leaves it (linux, real mode)\n"
-        "    0x000200000 - 0x000201000     4 KiB  kernel  in place: relocatable\n"
+        "  0x200000-0x201000     4 KiB  in place  kernel  relocatable\n"
     )
 
 

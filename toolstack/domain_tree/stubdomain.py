@@ -6,6 +6,7 @@ one before are removed first: libxl would leave their old permissions in place.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -69,7 +70,7 @@ def stubdom_tree(
                 Remove(arguments),
                 StoreWrite(arguments, b"", read_by(stubdom.domid)),
                 *(
-                    StoreWrite(numbered(arguments, number), argument.encode())
+                    StoreWrite(numbered(arguments, number), os.fsencode(argument))
                     for number, argument in enumerate(argv, 1)
                 ),
             )

@@ -101,4 +101,8 @@ STATEMENTS = st.builds(
 @given(st.lists(WORDS, max_size=9).map("".join) | st.lists(STATEMENTS, max_size=4).map("".join))
 def test_any_text_sets_what_xl_takes_from_it(xl: Reader, text: str) -> None:
     whole = f"{text}\n"  # xl overlooks a single stray character at the very end
-    assert settings_of(whole) == xl(whole)
+    ours = settings_of(whole)
+    if ours is not None:
+        # libxlutil can only be asked for a name; words that meet can make others.
+        ours = {name: value for name, value in ours.items() if name in NAMES}
+    assert ours == xl(whole)
