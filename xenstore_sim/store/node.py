@@ -40,12 +40,28 @@ class Node:
         return replace(self, ignored=self.ignored | ignored)
 
     def with_child(self, name: str) -> Self:
-        """The same node with one more child, the last. name: of no child it has."""
-        return replace(self, children=self.children + name.encode("ascii") + b"\0")
+        """The same node with one more child, the last; it itself where it lists that child."""
+        entry = name.encode("ascii") + b"\0"
+        return (
+            self if self._at(entry) is not None else replace(self, children=self.children + entry)
+        )
 
     def without_child(self, name: str) -> Self:
-        """The same node less a child it has."""
+        """The same node less one child; it itself where it lists no such child.
+
+        In a transaction a parent can be a copy older than its child; the commit then fails,
+        because others changed that parent.
+        """
         entry = name.encode("ascii") + b"\0"
-        start = 0 if self.children.startswith(entry) else self.children.index(b"\0" + entry) + 1
+        start = self._at(entry)
+        if start is None:
+            return self
         end = start + len(entry)
         return replace(self, children=self.children[:start] + self.children[end:])
+
+    def _at(self, entry: bytes) -> int | None:
+        """Where a name with its NUL begins in `children`."""
+        if self.children.startswith(entry):
+            return 0
+        found = self.children.find(b"\0" + entry)
+        return None if found < 0 else found + 1

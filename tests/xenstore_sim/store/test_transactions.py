@@ -394,3 +394,32 @@ def test_dom0_commits_what_is_too_much_for_others(small: Stage) -> None:
         *(says(dom0, T1, Write(f"/p/{number}", bytes(200))) for number in range(20)),
         says(dom0, T1, COMMIT),
     )
+
+
+def test_a_view_whose_parent_is_older_than_its_child_stays_usable_and_conflicts(
+    stage: Stage,
+) -> None:
+    """The root is read first, a child of it made outside, then seen, removed and made again."""
+    stage.converse(
+        started(stage.dom0, T1),
+        says(stage.dom0, T1, Directory("/"), Listing(b"tool\0c\0x\0")),
+        says(stage.dom0, NO_TX, Write("/late", b"1")),
+        says(stage.dom0, T1, Read("/late"), Value(b"1")),
+        says(stage.dom0, T1, Rm("/late")),
+        says(stage.dom0, T1, Directory("/"), Listing(b"tool\0c\0x\0")),
+        says(stage.dom0, T1, COMMIT, Errno.EAGAIN),
+        says(stage.dom0, NO_TX, Read("/late"), Value(b"1")),
+    )
+
+
+def test_a_child_that_others_removed_is_not_listed_twice_when_it_is_made_again(
+    stage: Stage,
+) -> None:
+    stage.converse(
+        started(stage.dom0, T1),
+        says(stage.dom0, T1, Directory("/c"), Listing(b"x\0d\0")),
+        says(stage.dom0, NO_TX, Rm("/c/x")),
+        says(stage.dom0, T1, Write("/c/x", b"new")),
+        says(stage.dom0, T1, Directory("/c"), Listing(b"x\0d\0")),
+        says(stage.dom0, T1, COMMIT, Errno.EAGAIN),
+    )
