@@ -26,6 +26,7 @@ from toolstack.config import GuestConfig, read_config
 from toolstack.console import Console, open_serial_file
 from toolstack.create import Outcome, Request, create
 from toolstack.device_model import DEFAULT_PROGRAM
+from toolstack.early_start import WaitingProcess
 from toolstack.guest_run import Patience
 from toolstack.json_lines import JsonProgress
 from toolstack.load import LoadMethod
@@ -101,11 +102,6 @@ def cleanup_command(xenstore: Path | None) -> None:
             click.echo(line, err=True)
 
     sys.exit(_ended(partial(trio.run, work), TextProgress(), verbose=False))
-
-
-def main() -> None:
-    """Entry point of the `toolstack` program."""
-    cli(prog_name="toolstack")
 
 
 def _read_text(path: Path) -> str:
@@ -184,6 +180,7 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         stage_timeout_s=options["stage_timeout"],
         xenstore=options["xenstore"],
         device_model_program=_program(options["device_model"]),
+        waiting=click.get_current_context().find_object(WaitingProcess),
     )
 
 

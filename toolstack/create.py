@@ -32,6 +32,7 @@ from toolstack.device_model import (
 from toolstack.disks import machine_disks
 from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
+from toolstack.early_start import WaitingProcess
 from toolstack.guest_run import Patience, failure, run_guest
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.load import (
@@ -76,6 +77,8 @@ class Request:
     xenstore: Path | None = None
     """run directory of a running xenstored; None: one of our own"""
     device_model_program: Sequence[str] = DEFAULT_PROGRAM
+    waiting: WaitingProcess | None = None
+    """a device model that runs already, for the first attempt"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ class _Boot:
                 STUBDOM_UID_BASE + stubdom.domid,
                 argv,
                 request.device_model_program,
+                request.waiting if generation == 1 else None,
             )
             async with device_model(command, connection, self.ram, self.progress) as process:
                 # The device model starts while the images are loaded: it waits for the offer.

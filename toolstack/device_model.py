@@ -5,6 +5,7 @@ It gets exactly its xenstore connection, guest RAM and its log, and a cleared en
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -13,11 +14,13 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
 from handoff.confinement import Mode, spawn
 from handoff.errors import ConfigError, printable
+from toolstack.early_start import WaitingProcess
 from toolstack.hypervisor import RamFile
 from toolstack.progress import Progress
 
@@ -40,12 +43,52 @@ class DeviceModelCommand:
     arguments: tuple[str, ...]
     """what libxl's dm-argv holds: -xen-domid T and what follows"""
     program: Sequence[str] = DEFAULT_PROGRAM
+    waiting: WaitingProcess | None = None
+    """one that runs already and is told all this; None: `program` is started"""
+
+
+class _Child(Protocol):
+    """A child process, as subprocess.Popen has it."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+
+class _SpawnedChild:
+    """The same for a child of which we have only the number."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        if self._status is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            if ended:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def wait(self) -> int:
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
 
 
 class DeviceModelProcess:
     """A started device model; use `device_model` to get one."""
 
-    def __init__(self, process: subprocess.Popen[bytes], pidfd: int) -> None:
+    def __init__(self, process: _Child, pidfd: int) -> None:
         self._process = process
         self._pidfd = pidfd
         self.log_ended = trio.Event()
@@ -85,43 +128,11 @@ async def device_model(
     Raises: ConfigError if there is no such program.
     """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    argv = [
-        *command.program,
-        "--xenstore-fd",
-        str(connection.fileno()),
-        "--ram-fd",
-        str(memory.fd),
-        *(
-            word
-            for region in memory.regions
-            for word in (
-                "--ram-region",
-                f"{region.range.start:#x}:{region.range.size:#x}:{region.file_offset:#x}",
-            )
-        ),
-        "--parent",
-        str(os.getpid()),
-        "--offer-timeout",
-        str(OFFER_TIMEOUT_S),
-        "--uid",
-        str(command.uid),
-        "--sandbox",
-        command.sandbox.value,
-        *command.arguments,
-    ]
     try:
-        process = spawn(
-            argv,
-            pass_fds=(connection.fileno(), memory.fd),
-            stdout=subprocess.DEVNULL,
-            stderr=write_end,
-        )
-    except OSError as error:
+        process = _start(command, connection, memory, write_end)
+    except BaseException:
         os.close(read_end)
-        raise ConfigError(
-            f"device model {argv[0]!r} cannot be started ({error.strerror}): "
-            "name a program with --device-model"
-        ) from error
+        raise
     finally:
         os.close(write_end)
         connection.close()
@@ -140,6 +151,55 @@ async def device_model(
                 nursery.cancel_scope.cancel()
     finally:
         os.close(pidfd)
+
+
+def _start(
+    command: DeviceModelCommand, connection: socket.socket, memory: RamFile, log_fd: int
+) -> _Child:
+    """Raises: ConfigError if there is no such program."""
+    words = [
+        *(
+            word
+            for region in memory.regions
+            for word in (
+                "--ram-region",
+                f"{region.range.start:#x}:{region.range.size:#x}:{region.file_offset:#x}",
+            )
+        ),
+        *("--parent", str(os.getpid())),
+        *("--offer-timeout", str(OFFER_TIMEOUT_S)),
+        *("--uid", str(command.uid)),
+        *("--sandbox", command.sandbox.value),
+        *command.arguments,
+    ]
+    if command.waiting is not None:
+        told = _tell(command.waiting, words, (connection.fileno(), memory.fd, log_fd))
+        if told is not None:
+            return told
+    fds = (connection.fileno(), memory.fd)
+    argv = [*command.program, "--xenstore-fd", str(fds[0]), "--ram-fd", str(fds[1]), *words]
+    try:
+        return spawn(argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=log_fd)
+    except OSError as error:
+        raise ConfigError(
+            f"device model {argv[0]!r} cannot be started ({error.strerror}): "
+            "name a program with --device-model"
+        ) from error
+
+
+def _tell(waiting: WaitingProcess, words: Sequence[str], fds: Sequence[int]) -> _Child | None:
+    """Gives a waiting process its work; None if it has ended meanwhile."""
+    child = _SpawnedChild(waiting.pid)
+    message = json.dumps(words).encode("ascii") + b"\n"
+    with waiting.channel:
+        try:
+            sent = socket.send_fds(waiting.channel, [message], list(fds))
+            waiting.channel.sendall(message[sent:])
+        except OSError:
+            child.kill()
+            child.wait()
+            return None
+    return child
 
 
 async def _relay_log(

@@ -237,7 +237,7 @@ async def create(*arguments):
     {fault}
 
 cli.create = create
-cli.main()
+cli.cli(prog_name="toolstack")
 """
 
 

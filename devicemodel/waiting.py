@@ -1,0 +1,39 @@
+"""A device model that was started before it was known for which guest.
+
+It is told on a channel: one line of JSON, the argument list, and with it three descriptors:
+its xenstore connection, guest RAM, its log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+
+_MESSAGE_MAX_BYTES = 256 * 1024
+_DESCRIPTORS = 3
+
+
+def receive(channel_fd: int) -> list[str] | None:
+    """The arguments, once they come; None if the toolstack needs no device model.
+
+    The log is standard error then, the other standard streams are /dev/null, and the channel
+    is closed.
+    """
+    with socket.socket(fileno=channel_fd) as channel:
+        data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX_BYTES, _DESCRIPTORS)
+        while data and not data.endswith(b"\n") and len(data) < _MESSAGE_MAX_BYTES:
+            more = channel.recv(_MESSAGE_MAX_BYTES)
+            if not more:
+                return None
+            data += more
+    if not data:
+        return None
+    xenstore_fd, ram_fd, log_fd = fds
+    os.dup2(log_fd, 2)
+    os.close(log_fd)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
+    os.close(nothing)
+    return ["--xenstore-fd", str(xenstore_fd), "--ram-fd", str(ram_fd), *json.loads(data)]

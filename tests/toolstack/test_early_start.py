@@ -1,0 +1,75 @@
+"""The device model's interpreter is started first, and is never left over."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.toolstack_runs import left_behind, toolstack
+from toolstack.early_start import start_waiting, wanted
+
+GONE_WITHIN_S = 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_wanted"),
+    [
+        (["create", "guest.cfg"], True),
+        (["demo", "--linux"], True),
+        (["create", "--help"], False),
+        (["demo", "-h"], False),
+        (["create", "guest.cfg", "--device-model", "other"], False),
+        (["create", "guest.cfg", "--device-model=other"], False),
+        (["cleanup"], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_only_a_boot_with_our_device_model_starts_one_early(
+    arguments: list[str], is_wanted: bool
+) -> None:
+    assert wanted(arguments) is is_wanted
+
+
+def test_one_that_is_not_needed_is_gone_when_it_is_abandoned() -> None:
+    waiting = start_waiting()
+    assert waiting is not None
+    waiting.abandon()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(waiting.pid, os.WNOHANG)
+    waiting.abandon()  # of one that was told, or abandoned, nothing is taken away
+
+
+def test_a_refused_configuration_leaves_none_behind(tmp_path: Path) -> None:
+    run = toolstack(tmp_path, "create", str(tmp_path / "missing.cfg"))
+    assert run.status == 11
+    assert left_behind(tmp_path, run.pid) == []
+
+
+def test_it_ends_with_a_toolstack_that_was_killed() -> None:
+    script = (
+        "import os, signal\n"
+        "from toolstack.early_start import start_waiting\n"
+        "print(start_waiting().pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False)
+    assert run.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while _runs(int(run.stdout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    """Whether the process does anything still; a zombie waits for init alone."""
+    try:
+        return b"devicemodel" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
