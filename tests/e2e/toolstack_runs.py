@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 RUN_LIMIT_S = 120
+CHILDREN = (b"devicemodel", b"device_model", b"toolstack.machine.emulator", b"qemu-system")
+"""What the command lines of a toolstack's children have in them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def left_behind(runtime: Path, toolstack_pid: int) -> Sequence[str]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
+        if not any(name in word for word in words for name in CHILDREN):
+            continue  # some other program with that number among its words
         named = b"%d" % toolstack_pid
         if any(word == named or b'"parent": %s,' % named in word for word in words):
             found.append(f"process {entry.name}: {words[:4]}")
