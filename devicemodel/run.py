@@ -138,7 +138,9 @@ class _Server:
         with trio.move_on_after(patience) as scope:
             await watch.get()
         if scope.cancelled_caught:
-            raise StageTimeout(f"an offer of the toolstack ({self._keys.offer_state})", patience)
+            raise StageTimeout(
+                f"an offer of the toolstack ({self._keys.offer_state})", patience, "--offer-timeout"
+            )
 
     def _patience(self) -> float:
         serving = self._side.phase is Phase.SERVING

@@ -106,10 +106,6 @@ class GpaRange:
         start, end = align_up(self.start, PAGE), align_down(self.end, PAGE)
         return GpaRange.between(start, end) if start < end else None
 
-    def pages_around(self) -> GpaRange:
-        """The least whole pages that hold the range."""
-        return GpaRange.between(align_down(self.start, PAGE), align_up(self.end, PAGE))
-
 
 def first_overlap(ranges: Iterable[GpaRange]) -> tuple[GpaRange, GpaRange] | None:
     """Two of `ranges` that share a byte, or None."""

@@ -58,9 +58,6 @@ class E820Map:
         """T: end of the last RAM range below 4 GiB, 4 GiB itself if it runs on above."""
         return Gpa(max(min(ram.end, FOUR_GIB) for ram in self.ram() if ram.start < FOUR_GIB))
 
-    def ram_bytes(self) -> int:
-        return sum(ram.size for ram in self.ram())
-
 
 def is_ram(entry: E820Entry) -> bool:
     return entry.type is E820Type.RAM

@@ -135,11 +135,13 @@ class StageTimeout(HandoffError):
     awaited: str
     """what should have happened, with the xenstore key or process that would show it"""
     seconds: float
+    option: str = "--stage-timeout"
+    """of the program that waited: allows more"""
 
     def __str__(self) -> str:
         return (
             f"nothing after {self.seconds:g} s while waiting for {self.awaited}: "
-            "look at the device model's log above, or allow more with --stage-timeout"
+            f"see the logs with --verbose, or allow more with {self.option}"
         )
 
 

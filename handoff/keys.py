@@ -224,7 +224,7 @@ def key_table(keys: HandoffKeys, target_uuid: UUID) -> Sequence[KeyRow]:
     return (
         told(numbered(dm_argv(target_uuid), 1), "one argument of the device model"),
         told(keys.target_node, "decimal domid of T"),
-        KeyRow(keys.bios, dom0, Party.HVMLOADER, "seabios, ovmf or rombios", read_by(keys.target)),
+        KeyRow(keys.bios, dom0, Party.HVMLOADER, "seabios or ovmf", read_by(keys.target)),
         told(keys.version, "decimal protocol version, 1"),
         told(keys.carrier, "xenstore, memory or cmdline"),
         told(numbered(keys.frame, 1), "at most 1900 characters of the frame in base64"),

@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
+import trio
+
 from handoff.errors import XenstoreUnavailable
 from handoff.store_values import shown
-from toolstack.domains import NOTES, remove_domain
+from toolstack.domains import CLEAN_UP_S, NOTES, remove_domain
 from toolstack.run_directory import remove_abandoned
 from toolstack.store import Store, open_store
 from xenstore_sim.wire.errors import XenstoreError
@@ -27,9 +29,13 @@ async def cleanup(xenstore: Path | None) -> tuple[str, ...]:
     lines = [f"removed run directory {path}" for path in remove_abandoned()]
     if xenstore is not None:
         try:
-            # single-task use: open_store starts no task for a xenstored that runs already
             async with open_store(xenstore) as store:
-                lines += await _remove_domains(store)
+                with trio.fail_after(CLEAN_UP_S):
+                    lines += await _remove_domains(store)
+        except trio.TooSlowError as error:
+            raise XenstoreUnavailable(
+                f"xenstored did not answer within {CLEAN_UP_S:g} s: run cleanup again"
+            ) from error
         except XenstoreError as error:
             raise XenstoreUnavailable(f"xenstore: {error}") from error
     return tuple(lines) or ("nothing was left behind",)

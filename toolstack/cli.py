@@ -104,6 +104,23 @@ def cleanup_command(xenstore: Path | None) -> None:
     sys.exit(_ended(partial(trio.run, work), TextProgress(), verbose=False))
 
 
+def run(waiting: WaitingProcess | None) -> None:
+    """Runs the command line; ends the process.
+
+    waiting: a device model that was started ahead.
+    """
+    try:
+        sys.exit(cli.main(prog_name="toolstack", obj=waiting, standalone_mode=False))
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "toolstack"
+        text = " ".join(error.format_message().split())
+        click.echo(f"toolstack: error: {text} (see {command} --help)", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(128 + signal.SIGINT)
+
+
 def _read_text(path: Path) -> str:
     try:
         with open(path, "rb") as file:
@@ -135,8 +152,10 @@ def _run(guest: Callable[[Progress], GuestConfig], options: dict[str, Any]) -> N
     def work() -> int:
         config = guest(progress)
         request = _request(config, options, progress)
-        fd = 1 if config.serial_file is None else open_serial_file(Path(config.serial_file))
-        return trio.run(_until_signalled, partial(create, request, progress, Console(fd)))
+        console = Console(1)
+        if config.serial_file is not None:
+            console = Console(open_serial_file(Path(config.serial_file)), empty_first=True)
+        return trio.run(_until_signalled, partial(create, request, progress, console))
 
     sys.exit(_ended(work, progress, verbose=options["verbose"]))
 

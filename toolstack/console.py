@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ class Console:
     """Where the guest's words go. A reader that hangs up loses them, the guest does not."""
 
     fd: int
+    empty_first: bool = False
+    """what the file held is thrown away when a guest runs, and not before"""
     spoke: trio.Event = field(default_factory=trio.Event)
     """set with the first byte"""
     passed_on: int = 0
@@ -29,6 +32,8 @@ class Console:
 
     async def relay(self, stream: trio.abc.ReceiveStream) -> None:
         """Passes `stream` on until it ends."""
+        if self.empty_first and stat.S_ISREG(os.fstat(self.fd).st_mode):
+            os.ftruncate(self.fd, 0)
         try:
             while data := await stream.receive_some(_CHUNK):
                 self.spoke.set()
@@ -62,9 +67,11 @@ class Console:
 
 
 def open_serial_file(path: Path) -> int:
-    """The file that `serial="file:PATH"` names, open for writing. Raises: ConfigError."""
+    """The file that `serial="file:PATH"` names, open for writing. Raises: ConfigError, also
+    for a pipe that nobody reads."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        return os.open(path, flags, 0o644)
     except OSError as error:
         raise ConfigError(
             f"serial: file {path} cannot be written ({error.strerror}): name another"

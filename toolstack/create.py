@@ -55,7 +55,7 @@ from xenstore_sim.wire.errors import XenstoreError
 
 CLEAN_UP_S = 10.0
 STUBDOM_UID_BASE = 0x10000
-"""Device models of different stub domains run as different users, from here on."""
+"""Device models of one toolstack's stub domains run as different users, from here on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

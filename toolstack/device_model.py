@@ -194,7 +194,10 @@ def _tell(waiting: WaitingProcess, words: Sequence[str], fds: Sequence[int]) -> 
     with waiting.channel:
         try:
             sent = socket.send_fds(waiting.channel, [message], list(fds))
-            waiting.channel.sendall(message[sent:])
+            if sent < len(message):
+                # Nothing is done with half a message; with a whole one the peer may have
+                # closed its end already, and even an empty send would fail.
+                waiting.channel.sendall(message[sent:])
         except OSError:
             child.kill()
             child.wait()

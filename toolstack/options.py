@@ -86,7 +86,7 @@ def boot_options(command: F) -> F:
             type=_choice(Mode),
             default="auto",
             show_default=True,
-            help="confinement of device model and emulator; strict: all layers or nothing",
+            help="confinement of device model and emulator; strict: refuse to run without a layer",
         ),
         click.option(
             "--timeout",
@@ -133,7 +133,12 @@ def boot_options(command: F) -> F:
             metavar="COMMAND",
             help="start COMMAND in the place of our device model (it speaks docs/protocol.md)",
         ),
-        click.option("--json", "json_", is_flag=True, help="progress as JSON lines"),
+        click.option(
+            "--json",
+            "json_",
+            is_flag=True,
+            help="progress as JSON lines, all of it",
+        ),
         click.option(
             "--json-file",
             type=click.File("w", lazy=False),

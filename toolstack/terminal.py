@@ -95,7 +95,7 @@ class TextProgress:
         self._line(click.style("warning: ", fg="yellow") + text)
 
     def log(self, source: str, line: str) -> None:
-        if self._verbose:
+        if self._verbose and not self._quiet:
             self._line(click.style(f"  [{source}] {line}", dim=True))
 
     def failed(self, error: HandoffError) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from handoff.errors import LayoutError
 
 SECTOR = 512
+PARAGRAPH = 16
+"""Unit of syssize, which is rounded up: whole kernels are up to 15 bytes shorter."""
 SETUP_MAX_BYTES = 64 * SECTOR
 """Longest real-mode part, boot sector included."""
 HEAD_BYTES = 0x270
@@ -136,6 +138,13 @@ def read_setup_header(head: bytes, file_size: int) -> SetupHeader:
             "setup_sects",
             f"{_get(head, 'setup_sects'):#x} with a file of {file_size:#x} bytes",
             f"setup alone has {setup_bytes:#x}: the file is cut short, copy it again",
+        )
+    announced = _or(head, version, "syssize", 0) * PARAGRAPH
+    if announced - (file_size - setup_bytes) >= PARAGRAPH:
+        raise _refuse(
+            "syssize",
+            f"{_get(head, 'syssize'):#x}, {announced:#x} bytes behind the setup code",
+            f"the file has {file_size - setup_bytes:#x} there: it is cut short, copy it again",
         )
     return _checked(
         SetupHeader(

@@ -7,7 +7,7 @@ from enum import Enum
 
 from handoff.addresses import Gpa
 from handoff.errors import DescriptorRefused, HandoffError, Withdrawn
-from handoff.stages import Stage, next_stage
+from handoff.stages import Stage, may_write, next_stage
 from handoff.store_values import (
     Carrier,
     Offer,
@@ -181,7 +181,8 @@ class DeviceModelSide:
 
     def _stage_done(self, stage: Stage) -> tuple[Command, ...]:
         assert self.phase is Phase.WORKING, self.phase
-        assert stage is next_stage(self.done), f"{stage} after {self.done}"
+        assert stage is not Stage.FAILED
+        assert may_write(stage, self.done), f"{stage} after {self.done}"
         self.done = stage
         tell = Tell(self._generation, stage)
         following = next_stage(stage)

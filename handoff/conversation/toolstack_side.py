@@ -60,7 +60,7 @@ class MachinePrepared:
 @dataclass(frozen=True, slots=True)
 class DeviceModelEnded:
     how: str
-    """`exit status 1`, `signal 9`"""
+    """`exit status 1`, `killed by SIGKILL`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class ToolstackSide:
             case DeviceModelEnded(how):
                 raise DeviceModelDied(
                     f"the device model ended ({how}) while the toolstack waited for "
-                    f"{self.awaited}: look at its log above"
+                    f"{self.awaited}: --verbose shows its log"
                 )
             case Lost(error):
                 raise error
@@ -204,10 +204,15 @@ class ToolstackSide:
             raise PeerMisbehaved(f"the device model went from {was} to {answer.stage.value}")
         if answer.stage is self.stage:
             return ()
-        self.stage = answer.stage
-        commands: list[Command] = [Reached(answer.stage)]
         if answer.stage is Stage.FAILED:
-            return (*commands, ReadError())
+            self.stage = answer.stage
+            return (Reached(answer.stage), ReadError())
+        # xenstored merges events that wait: stages in between were reached, too.
+        done = 0 if self.stage is None else ORDER.index(self.stage) + 1
+        commands: list[Command] = [
+            Reached(stage) for stage in ORDER[done : ORDER.index(answer.stage) + 1]
+        ]
+        self.stage = answer.stage
         if answer.stage in (Stage.INSERTED, Stage.READY) and not self._reading_report:
             self._reading_report = True
             commands.append(ReadReport())

@@ -166,9 +166,60 @@ def test_an_unknown_carrier_is_a_usage_error_that_names_the_known_ones(
     run = toolstack(runtime, "create", str(config), "--carrier", "pigeon")
 
     assert run.status == 2
-    assert "pigeon" in run.errors
+    assert run.errors.startswith("toolstack: error: Invalid value for '--carrier': 'pigeon' ")
+    assert run.errors.count("\n") == 1
     for carrier in ("xenstore", "memory", "cmdline"):
         assert carrier in run.errors
+
+
+def test_a_kernel_cut_in_its_body_is_refused(
+    debian: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    cut = tmp_path / "cut"
+    cut.write_bytes(debian["vmlinuz"].read_bytes()[:100_000])
+    config = write_config(tmp_path / "guest.cfg", kernel=cut)
+
+    run = toolstack(runtime, "create", str(config), "--machine", "none")
+
+    _refusal(run, runtime, 12, "setup_header.syssize", "0x1f4", "cut short")
+
+
+def test_a_serial_file_keeps_its_content_until_a_guest_runs(tmp_path: Path, runtime: Path) -> None:
+    log = tmp_path / "serial.log"
+    log.write_text("of the last run")
+    config = write_config(tmp_path / "guest.cfg", kernel=tmp_path / "missing", serial=f"file:{log}")
+
+    run = toolstack(runtime, "create", str(config), "--machine", "none")
+
+    _refusal(run, runtime, 11, "missing")
+    assert log.read_text() == "of the last run"
+
+
+def test_a_serial_pipe_that_nobody_reads_is_refused(tmp_path: Path, runtime: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    config = write_config(tmp_path / "guest.cfg", kernel=tmp_path / "x", serial=f"file:{pipe}")
+
+    run = toolstack(runtime, "create", str(config), "--machine", "none")
+
+    _refusal(run, runtime, 10, "serial", str(pipe))
+
+
+def test_a_closed_standard_output_is_not_some_other_file(tmp_path: Path, runtime: Path) -> None:
+    progress = tmp_path / "progress.json"
+
+    done = subprocess.run(
+        [
+            *("sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "toolstack"),
+            *("demo", "--machine", "emulator", "-q", "--json-file", str(progress)),
+        ],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0
+    assert "builtin-guest" not in progress.read_text()
 
 
 def test_a_machine_that_is_not_installed_names_the_package(

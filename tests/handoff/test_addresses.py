@@ -99,11 +99,8 @@ def test_first_overlap_finds_two_that_share_a_byte_if_there_are_any(ranges: list
 
 
 @given(gpa_ranges(limit=9 * PAGE))
-def test_whole_pages_inside_and_around(where: GpaRange) -> None:
-    around, inside = where.pages_around(), where.pages_inside()
-    assert around.contains(where)
-    assert around.start % PAGE == around.end % PAGE == 0
-    assert around.size - where.size < 2 * PAGE
+def test_whole_pages_inside(where: GpaRange) -> None:
+    inside = where.pages_inside()
     if inside is None:
         assert where.size < 2 * PAGE
     else:

@@ -56,8 +56,8 @@ def test_exit_codes_stay_clear_of_those_a_shell_uses() -> None:
         ),
         (
             StageTimeout("the device model to be moved", 30.0),
-            "nothing after 30 s while waiting for the device model to be moved: look at the "
-            "device model's log above, or allow more with --stage-timeout",
+            "nothing after 30 s while waiting for the device model to be moved: see the logs "
+            "with --verbose, or allow more with --stage-timeout",
         ),
     ],
 )

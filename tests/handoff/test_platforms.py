@@ -43,7 +43,7 @@ def test_a_map_has_all_memory_but_the_pcs_own_hole_below_1_mib(
     platform: Platform, memory_bytes: int
 ) -> None:
     map_ = memory_map(memory_bytes, low_ram_limit(platform, memory_bytes))
-    assert map_.ram_bytes() == memory_bytes - (0x100000 - 0x9FC00)
+    assert sum(ram.size for ram in map_.ram()) == memory_bytes - (0x100000 - 0x9FC00)
     assert map_.low_ram_end() == min(memory_bytes, low_ram_limit(platform, memory_bytes))
     assert all(ram.end <= 0xF0000000 or ram.start >= FOUR_GIB for ram in map_.ram())
 

@@ -212,7 +212,7 @@ async def test_saying_the_same_again_for_ever_gains_no_time(
     assert isinstance(error, StageTimeout)
     assert "to be placed" in error.awaited
     assert trio.current_time() - before == pytest.approx(30, abs=1)
-    assert scene.stages == ["verified"]
+    assert scene.stages == ["discovered", "verified"]
 
 
 async def test_a_state_that_goes_back_ends_the_attempt(

@@ -151,10 +151,17 @@ async def test_of_what_it_said_only_the_tail_is_kept(tmp_path: Path) -> None:
     assert console.last_line() == "end"
 
 
-def test_a_serial_file_begins_empty(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"of the run before")
-    os.close(open_serial_file(tmp_path / "log"))
-    assert (tmp_path / "log").read_bytes() == b""
+async def test_a_serial_file_is_emptied_when_a_guest_runs_and_not_before(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"of the run before, and longer")
+    fd = open_serial_file(log)
+    assert log.read_bytes() == b"of the run before, and longer"
+    ours, theirs = trio.testing.memory_stream_one_way_pair()
+    await ours.send_all(b"of this run")
+    await ours.aclose()
+    await Console(fd, empty_first=True).relay(theirs)
+    os.close(fd)
+    assert log.read_bytes() == b"of this run"
 
 
 def test_a_serial_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -23,6 +24,7 @@ from toolstack.device_model import (
     DeviceModelProcess,
     device_model,
 )
+from toolstack.early_start import WaitingProcess
 from toolstack.hypervisor import RamFile, guest_memory
 
 LIMIT_S = 30.0
@@ -170,3 +172,54 @@ async def test_its_connection_is_closed_with_it() -> None:
     async with running("", Recorder()) as (process, ours):
         await process.wait()
         assert ours.recv(1) == b""
+
+
+class HastyChannel:
+    """A channel whose peer has read the whole message and closed before we go on."""
+
+    def __init__(self, channel: socket.socket, peer: socket.socket) -> None:
+        self._channel, self._peer = channel, peer
+
+    def __enter__(self) -> HastyChannel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def sendmsg(self, *arguments: object) -> int:
+        sent: int = self._channel.sendmsg(*arguments)  # type: ignore[arg-type]
+        self._peer.close()
+        return sent
+
+    def sendall(self, data: bytes) -> None:
+        self._channel.sendall(data)
+
+
+def _spawned(program: str) -> int:
+    return os.posix_spawn(sys.executable, [sys.executable, "-c", program], {})
+
+
+async def test_a_waiting_process_that_is_quick_is_told_once_and_not_replaced() -> None:
+    ours, its = socket.socketpair()
+    channel, peer = socket.socketpair()
+    pid = _spawned("import sys; sys.exit(9)")
+    waiting = WaitingProcess(pid, cast(socket.socket, HastyChannel(channel, peer)))
+    replacement = (sys.executable, "-I", "-c", "raise AssertionError('a second one was started')")
+    command = DeviceModelCommand(Mode.OFF, 1, (), replacement, waiting)
+    with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
+        async with device_model(command, its, ram, Recorder()) as process:
+            assert process.pid == pid
+            assert await process.wait() == "exit status 9"
+
+
+async def test_a_waiting_process_that_is_gone_is_replaced() -> None:
+    ours, its = socket.socketpair()
+    channel, peer = socket.socketpair()
+    peer.close()
+    pid = _spawned("")
+    replacement = (sys.executable, "-I", "-c", "import sys; sys.exit(5)")
+    command = DeviceModelCommand(Mode.OFF, 1, (), replacement, WaitingProcess(pid, channel))
+    with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
+        async with device_model(command, its, ram, Recorder()) as process:
+            assert process.pid != pid
+            assert await process.wait() == "exit status 5"

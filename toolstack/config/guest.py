@@ -122,7 +122,9 @@ def _check_memory(memory_mib: int, maxmem_mib: int | None) -> None:
             str(memory_mib),
             f"is not in {MEMORY_MIN_MIB}..{MEMORY_MAX_MIB} MiB",
             f"give the guest at least {MEMORY_MIN_MIB} MiB: firmware keeps 32 MiB of it until "
-            "the kernel runs",
+            "the kernel runs"
+            if memory_mib < MEMORY_MIN_MIB
+            else f"memory= is in MiB: give the guest at most {MEMORY_MAX_MIB}",
         )
     if maxmem_mib is not None and not memory_mib <= maxmem_mib <= MEMORY_MAX_MIB:
         raise SettingRefused(

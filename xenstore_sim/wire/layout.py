@@ -16,7 +16,6 @@ assert HEADER_SIZE == 16, "xsd_sockmsg is four u32"
 
 PAYLOAD_MAX: Final = 4096
 """Bytes after the header, inclusive, both ways."""
-PACKET_MAX: Final = HEADER_SIZE + PAYLOAD_MAX
 
 
 class Packet(NamedTuple):

@@ -173,7 +173,18 @@ def test_a_file_cut_anywhere_before_its_kernel_names_the_field_that_says_so(vers
             expected = "setup_sects"
         assert refused.value.field == f"kernel setup_header.{expected}", hex(size)
         assert f"{size:#x}" in str(refused.value)
-    assert read(image[: 1024 + 1]).setup_bytes == 1024
+    if version < SINCE["syssize"][2]:
+        assert read(image[: 1024 + 1]).setup_bytes == 1024
+
+
+def test_a_kernel_may_lack_the_bytes_that_syssize_was_rounded_up_by_and_no_more() -> None:
+    whole = replace(RELOCATABLE, setup_sects=1).build()
+    announced = int.from_bytes(whole[0x1F4:0x1F8], "little") * 16
+    image = whole.ljust(1024 + announced, b"\xcc")
+    assert read(image[: 1024 + announced - 15]).setup_bytes == 1024
+    assert read(image + bytes(100)).setup_bytes == 1024
+    with pytest.raises(LayoutError, match=r"setup_header\.syssize at offset 0x1f4 .* cut short"):
+        read(image[: 1024 + announced - 16])
 
 
 @pytest.mark.parametrize(
