@@ -40,6 +40,10 @@ check: $(STAMP) ## ruff, mypy and the import contracts
 test: $(STAMP) packages images check ## everything: static checks and all tests, against the real parts
 	@$(BIN)/pytest -q
 
+explore: $(STAMP) packages images ## the property tests with new random examples, more of them
+	@HYPOTHESIS_PROFILE=random $(BIN)/pytest -q tests/xenstore_sim tests/handoff tests/devicemodel \
+		tests/toolstack/config tests/toolstack/test_load.py
+
 bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
 	@$(BIN)/python benchmarks/boot_ratio.py
 	@$(BIN)/python benchmarks/handoff_cost.py
@@ -47,4 +51,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test bench clean
+.PHONY: help demo packages images check test explore bench clean

@@ -1,7 +1,12 @@
+"""How Hypothesis runs here: the same examples each time, or new ones when asked for."""
+
 from __future__ import annotations
+
+import os
 
 from hypothesis import settings
 
 # No test judges by the clock: a loaded machine is no failure.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+settings.register_profile("seeded", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None, max_examples=500, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "seeded"))
