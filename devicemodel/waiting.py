@@ -1,7 +1,7 @@
 """A device model that was started before it was known for which guest.
 
-It is told on a channel: one line of JSON, the argument list, and with it three descriptors:
-its xenstore connection, guest RAM, its log.
+It is told on a channel: one line of JSON, the argument list, and with it its descriptors: guest
+RAM, its log, then those of its xenstore connection.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import socket
 
 _MESSAGE_MAX_BYTES = 256 * 1024
-_DESCRIPTORS = 3
+_DESCRIPTORS_MAX = 5
 
 
 def receive(channel_fd: int) -> list[str] | None:
@@ -21,7 +21,7 @@ def receive(channel_fd: int) -> list[str] | None:
     is closed.
     """
     with socket.socket(fileno=channel_fd) as channel:
-        data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX_BYTES, _DESCRIPTORS)
+        data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX_BYTES, _DESCRIPTORS_MAX)
         while data and not data.endswith(b"\n") and len(data) < _MESSAGE_MAX_BYTES:
             more = channel.recv(_MESSAGE_MAX_BYTES)
             if not more:
@@ -29,11 +29,12 @@ def receive(channel_fd: int) -> list[str] | None:
             data += more
     if not data:
         return None
-    xenstore_fd, ram_fd, log_fd = fds
+    ram_fd, log_fd, *xenstore_fds = fds
     os.dup2(log_fd, 2)
     os.close(log_fd)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):
         os.dup2(nothing, stream)
     os.close(nothing)
-    return ["--xenstore-fd", str(xenstore_fd), "--ram-fd", str(ram_fd), *json.loads(data)]
+    xenstore = ",".join(map(str, xenstore_fds))
+    return ["--xenstore-fd", xenstore, "--ram-fd", str(ram_fd), *json.loads(data)]

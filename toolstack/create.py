@@ -30,6 +30,7 @@ from toolstack.device_model import (
     device_model,
 )
 from toolstack.disks import machine_disks
+from toolstack.domain_connection import SocketConnection
 from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
 from toolstack.early_start import WaitingProcess
@@ -185,7 +186,7 @@ class _Boot:
         log = f"device-model-{self.guest.domid}.log"
         async with self.domains.stubdom(self.guest, words, log) as (stubdom, argv):
             keys = HandoffKeys(stubdom.domid, self.guest.domid)
-            connection = await self.domains.store.connect_as(stubdom.domid)
+            connection = SocketConnection(await self.domains.store.connect_as(stubdom.domid))
             command = DeviceModelCommand(
                 request.sandbox,
                 STUBDOM_UID_BASE + stubdom.domid,

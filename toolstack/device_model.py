@@ -20,6 +20,7 @@ import trio
 
 from handoff.confinement import Mode, spawn
 from handoff.errors import ConfigError, printable
+from toolstack.domain_connection import DomainConnection
 from toolstack.early_start import WaitingProcess
 from toolstack.hypervisor import RamFile
 from toolstack.progress import Progress
@@ -120,11 +121,11 @@ class DeviceModelProcess:
 
 @asynccontextmanager
 async def device_model(
-    command: DeviceModelCommand, connection: socket.socket, memory: RamFile, progress: Progress
+    command: DeviceModelCommand, connection: DomainConnection, memory: RamFile, progress: Progress
 ) -> AsyncIterator[DeviceModelProcess]:
     """Runs a device model while the context lasts.
 
-    connection: its own connection to xenstored; closed here once it was handed over.
+    connection: its own connection to xenstored; handed over and closed here.
     Raises: ConfigError if there is no such program.
     """
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
@@ -132,10 +133,11 @@ async def device_model(
         process = _start(command, connection, memory, write_end)
     except BaseException:
         os.close(read_end)
+        connection.close()
         raise
     finally:
         os.close(write_end)
-        connection.close()
+        connection.handed_over()
     pidfd = os.pidfd_open(process.pid)
     running = DeviceModelProcess(process, pidfd)
     try:
@@ -151,10 +153,11 @@ async def device_model(
                 nursery.cancel_scope.cancel()
     finally:
         os.close(pidfd)
+        connection.close()
 
 
 def _start(
-    command: DeviceModelCommand, connection: socket.socket, memory: RamFile, log_fd: int
+    command: DeviceModelCommand, connection: DomainConnection, memory: RamFile, log_fd: int
 ) -> _Child:
     """Raises: ConfigError if there is no such program."""
     words = [
@@ -173,13 +176,18 @@ def _start(
         *command.arguments,
     ]
     if command.waiting is not None:
-        told = _tell(command.waiting, words, (connection.fileno(), memory.fd, log_fd))
+        told = _tell(command.waiting, words, (memory.fd, log_fd, *connection.descriptors))
         if told is not None:
             return told
-    fds = (connection.fileno(), memory.fd)
-    argv = [*command.program, "--xenstore-fd", str(fds[0]), "--ram-fd", str(fds[1]), *words]
+    xenstore = ",".join(map(str, connection.descriptors))
+    argv = [*command.program, "--xenstore-fd", xenstore, "--ram-fd", str(memory.fd), *words]
     try:
-        return spawn(argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=log_fd)
+        return spawn(
+            argv,
+            pass_fds=(memory.fd, *connection.descriptors),
+            stdout=subprocess.DEVNULL,
+            stderr=log_fd,
+        )
     except OSError as error:
         raise ConfigError(
             f"device model {argv[0]!r} cannot be started ({error.strerror}): "

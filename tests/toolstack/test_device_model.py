@@ -24,6 +24,7 @@ from toolstack.device_model import (
     DeviceModelProcess,
     device_model,
 )
+from toolstack.domain_connection import SocketConnection
 from toolstack.early_start import WaitingProcess
 from toolstack.hypervisor import RamFile, guest_memory
 
@@ -44,7 +45,7 @@ async def running(
     ours, its = socket.socketpair()
     command = DeviceModelCommand(Mode.OFF, 4321, arguments, (sys.executable, "-I", "-c", program))
     with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
-        async with device_model(command, its, ram, progress) as process:
+        async with device_model(command, SocketConnection(its), ram, progress) as process:
             assert its.fileno() == -1
             yield process, ours
 
@@ -162,7 +163,7 @@ async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None
     with ours, its, memory() as ram:
         command = DeviceModelCommand(Mode.OFF, 1, (), (str(plain),))
         with pytest.raises(ConfigError, match=r"not-executable' cannot be started \(Permission"):
-            async with device_model(command, its, ram, Recorder()):
+            async with device_model(command, SocketConnection(its), ram, Recorder()):
                 pass
         assert its.fileno() == -1
     assert len(os.listdir("/proc/self/fd")) == count - 2
@@ -207,7 +208,7 @@ async def test_a_waiting_process_that_is_quick_is_told_once_and_not_replaced() -
     replacement = (sys.executable, "-I", "-c", "raise AssertionError('a second one was started')")
     command = DeviceModelCommand(Mode.OFF, 1, (), replacement, waiting)
     with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
-        async with device_model(command, its, ram, Recorder()) as process:
+        async with device_model(command, SocketConnection(its), ram, Recorder()) as process:
             assert process.pid == pid
             assert await process.wait() == "exit status 9"
 
@@ -220,6 +221,6 @@ async def test_a_waiting_process_that_is_gone_is_replaced() -> None:
     replacement = (sys.executable, "-I", "-c", "import sys; sys.exit(5)")
     command = DeviceModelCommand(Mode.OFF, 1, (), replacement, WaitingProcess(pid, channel))
     with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
-        async with device_model(command, its, ram, Recorder()) as process:
+        async with device_model(command, SocketConnection(its), ram, Recorder()) as process:
             assert process.pid != pid
             assert await process.wait() == "exit status 5"
