@@ -3,7 +3,7 @@
 # Without the right to install: prints the command an administrator runs, exits with 1.
 set -eu
 
-packages="qemu-system-x86 seabios xenstore-utils nasm"
+packages="qemu-system-x86 seabios xenstore-utils nasm gcc libc6-dev lzop"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "install-test-packages: no dpkg here; the tests need what Debian calls: $packages" >&2
@@ -15,7 +15,8 @@ xenmisc=$(dpkg-query --show --showformat='${Package}\n' 'libxenmisc4*' 2>/dev/nu
 if [ -z "$xenmisc" ]; then
     xenmisc=$(apt-cache pkgnames libxenmisc4 2>/dev/null | sort -V | tail -n 1)
 fi
-packages="$packages ${xenmisc:-libxenmisc4.17}"
+# xenstored itself. The tests compare with this release alone.
+packages="$packages ${xenmisc:-libxenmisc4.17} xen-utils-4.17"
 
 missing=""
 for package in $packages; do

@@ -1,0 +1,26 @@
+"""The library that stands in for Xen below the real xenstored, compiled when first needed."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+_SOURCE = Path(__file__).with_name("stub.c")
+_COMPILE_S = 60
+
+
+class StubLibrary:
+    """`stub.c` as a shared library; its file goes with the last reference to this object."""
+
+    def __init__(self) -> None:
+        self._directory = TemporaryDirectory(prefix="xenstored-stub-")
+        self.path = Path(self._directory.name) / "stub.so"
+        """What LD_PRELOAD names."""
+        command = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o")
+        subprocess.run([*command, self.path, _SOURCE, "-ldl"], check=True, timeout=_COMPILE_S)
+
+
+@cache
+def stub_library() -> StubLibrary:
+    """The library, once for a test run."""
+    return StubLibrary()
