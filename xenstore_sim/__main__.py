@@ -3,43 +3,109 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import click
 import trio
 
+from xenstore_sim.quota_options import quota_options, quotas_of
+from xenstore_sim.readiness import notify_manager, pid_file, report_ready
 from xenstore_sim.server import DaemonRunning, RunDirectoryError, ServerHandle, Settings, serve
-from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
+from xenstore_sim.store.expiry import WATCH_TIMEOUT_S
+from xenstore_sim.store.faults import FaultPlan, FaultPlanError
 from xenstore_sim.wire.compat import COMPAT_4_20, RELEASES
 
 EXIT_FAILED: Final = 1
-"""The operating system refused something while it ran."""
+"""The operating system refused something."""
 EXIT_DAEMON_RUNNING: Final = 3
 EXIT_RUN_DIRECTORY: Final = 4
 # 2 is click's, for a wrong command line.
 
+_EPILOG: Final = """\
+\b
+Exit status:
+  0  stopped by a signal
+  1  the operating system refused something
+  2  wrong command line
+  3  another daemon serves the directory or the socket
+  4  the directory cannot be used
 
-def _quotas(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> Quotas:
-    """The default bounds with those of the command line. Raises: click.BadParameter."""
-    quotas = Quotas()
+Options of xenstored that are taken, too: -E, -S, -W, -t, -A and -M N for single quotas,
+-q memory=N, and -w watch-event=SECONDS; -N, -D, -R, -V and -I on|off change nothing here.
+It stays in the foreground, as xenstored does with -N.
+"""
+
+
+def _faults(ctx: click.Context, param: click.Parameter, text: str | None) -> FaultPlan | None:
+    """The plan of the command line. Raises: click.BadParameter."""
+    try:
+        return None if text is None else FaultPlan.parse(text)
+    except FaultPlanError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def _timeouts(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> float | None:
+    """The last watch-event timeout in xenstored's spelling. Raises: click.BadParameter."""
+    seconds = None
     for text in texts:
         name, _, number = text.partition("=")
-        if name not in QUOTA_NAMES:
-            raise click.BadParameter(f"{name!r} is no quota; there are {', '.join(QUOTA_NAMES)}")
-        if not (number.isascii() and number.isdigit()):
-            raise click.BadParameter(f"{number!r} is no bound for {name}: a number, 0 for none")
-        quotas = quotas.with_quota(name, int(number))
-    return quotas
+        if name != "watch-event" or not (number.isascii() and number.isdigit()):
+            raise click.BadParameter(f"{text!r} is no timeout; there is watch-event=SECONDS")
+        seconds = float(number)
+    return seconds
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+def _where(
+    rundir: Path | None, socket: Path | None, environment: Mapping[str, str]
+) -> tuple[Path, Path | None]:
+    """The run directory, and the socket if it lies elsewhere. Raises: click.UsageError."""
+    if rundir is None and socket is None:
+        # As xenstored and its clients look for it.
+        rundir = _path(environment.get("XENSTORED_RUNDIR"))
+        socket = _path(environment.get("XENSTORED_PATH"))
+    if rundir is not None:
+        return rundir, socket
+    if socket is None:
+        raise click.UsageError(
+            "Where are clients to find it? Give --rundir or --socket, or set XENSTORED_RUNDIR."
+        )
+    return socket.with_name(f"{socket.name}.d"), socket
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the daemon serves and what it leaves there."""
+
+    rundir: Path
+    socket: Path | None
+    trace_file: str | None
+    pid_file: Path | None
+    ready_fd: int | None
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "-H", "--help"], "max_content_width": 80},
+    epilog=_EPILOG,
+)
 @click.option(
     "--rundir",
-    required=True,
-    type=click.Path(file_okay=False),
-    help="Directory for the sockets: `socket` is dom0's, `domain/N` that of domain N."
-    " Tools find it by XENSTORED_RUNDIR.",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for the sockets: `socket` is dom0's, `domain/N` and `ring/N` those of"
+    " domain N. Made if missing. Without it and --socket: XENSTORED_RUNDIR, XENSTORED_PATH.",
+)
+@click.option(
+    "--socket",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="dom0's socket, if it is to lie elsewhere. Without --rundir the others are in `SOCKET.d`.",
 )
 @click.option(
     "--compat",
@@ -48,25 +114,74 @@ def _quotas(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) 
     show_default=True,
     help="The release of Xen whose xenstored to be.",
 )
+@quota_options
 @click.option(
-    "--quota",
-    "quotas",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=_quotas,
-    help="Bound of every domain; can be given for each quota.",
+    "--watch-timeout",
+    type=click.FloatRange(min=0),
+    default=WATCH_TIMEOUT_S,
+    show_default=True,
+    metavar="SECONDS",
+    help="Drop watch events that a domain leaves unread for so long; 0: never.",
+)
+@click.option("-w", "--timeout", multiple=True, callback=_timeouts, hidden=True)
+@click.option(
+    *("-T", "--trace-file"),
+    metavar="FILE",
+    help="Append a line for each request, reply and event. Relative names, also those of"
+    " CONTROL logfile, are below the run directory.",
 )
 @click.option(
-    "--ready-fd", type=click.IntRange(min=0), help="Write a line to this descriptor when serving."
+    "--faults",
+    metavar="SPEC",
+    callback=_faults,
+    help="Do wrong on purpose, to test clients: `seed=7,eagain=0.3,late=0.2`. See"
+    " docs/testing-with-xenstore.md.",
 )
-def main(rundir: str, compat: str, quotas: Quotas, ready_fd: int | None) -> None:
-    """Serve a fresh xenstore on unix sockets until SIGTERM or SIGINT.
-
-    Exit status: 0 stopped by a signal, 1 a failure while it ran, 2 wrong command line, 3 another
-    daemon serves the run directory, 4 the run directory cannot be used.
-    """
+@click.option(
+    *("-F", "--pid-file"),
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the process id there when serving; removed at the end.",
+)
+@click.option("-P", "--output-pid", is_flag=True, help="Print the process id when serving.")
+@click.option(
+    "--ready-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Write a line to descriptor N when serving. A NOTIFY_SOCKET of systemd is told, too.",
+)
+@click.option("-N", "--no-fork", is_flag=True, expose_value=False, hidden=True)
+@click.option("-D", "--no-domain-init", is_flag=True, expose_value=False, hidden=True)
+@click.option("-R", "--no-recovery", is_flag=True, expose_value=False, hidden=True)
+@click.option("-V", "--verbose", is_flag=True, expose_value=False, hidden=True)
+@click.option(
+    *("-I", "--internal-db"), type=click.Choice(["on", "off"]), expose_value=False, hidden=True
+)
+def main(
+    rundir: Path | None,
+    socket: Path | None,
+    compat: str,
+    quotas: tuple[tuple[str, int], ...],
+    soft_quotas: tuple[tuple[str, int], ...],
+    watch_timeout: float,
+    timeout: float | None,
+    faults: FaultPlan | None,
+    trace_file: str | None,
+    pid_file: Path | None,
+    output_pid: bool,
+    ready_fd: int | None,
+    **single_quotas: int | None,
+) -> None:
+    """Serve a fresh xenstore on unix sockets until SIGTERM or SIGINT."""
+    rundir, socket = _where(rundir, socket, os.environ)
+    settings = Settings(
+        RELEASES[compat],
+        quotas_of(quotas, soft_quotas, **single_quotas),
+        watch_timeout if timeout is None else timeout,
+        faults,
+    )
+    place = _Place(rundir, socket, trace_file, pid_file, ready_fd)
     try:
-        trio.run(_serve, rundir, Settings(RELEASES[compat], quotas), ready_fd)
+        trio.run(_serve, place, settings, output_pid)
     except* DaemonRunning as group:
         _fail(group, EXIT_DAEMON_RUNNING)
     except* RunDirectoryError as group:
@@ -75,28 +190,45 @@ def main(rundir: str, compat: str, quotas: Quotas, ready_fd: int | None) -> None
         _fail(group, EXIT_FAILED)
 
 
-async def _serve(rundir: str, settings: Settings, ready_fd: int | None) -> None:
+async def _serve(place: _Place, settings: Settings, output_pid: bool) -> None:
+    daemon = partial(
+        serve,
+        place.rundir,
+        socket_path=place.socket,
+        settings=settings,
+        trace_file=place.trace_file,
+        tell=_tell,
+    )
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            handle: ServerHandle = await nursery.start(partial(serve, rundir, settings=settings))
-            click.echo(f"xenstore-sim: listening on {handle.socket_path}", err=True)
-            if ready_fd is not None:
-                _report_ready(ready_fd)
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                return
+            handle: ServerHandle = await nursery.start(daemon)
+            with nullcontext() if place.pid_file is None else pid_file(place.pid_file):
+                _report(place, handle, output_pid)
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+                    return
 
 
-def _report_ready(fd: int) -> None:
-    os.write(fd, b"ready\n")
-    os.close(fd)
+def _report(place: _Place, handle: ServerHandle, output_pid: bool) -> None:
+    """Tell everyone who asked that it serves."""
+    _tell(f"listening on {handle.socket_path}")
+    if output_pid:
+        click.echo(os.getpid())
+    if place.ready_fd is not None:
+        report_ready(place.ready_fd)
+    if manager := os.environ.get("NOTIFY_SOCKET"):
+        notify_manager(manager)
+
+
+def _tell(text: str) -> None:
+    click.echo(f"xenstore-sim: {text}", err=True)
 
 
 def _fail(group: BaseExceptionGroup[BaseException], status: int) -> None:
     cause: BaseException = group
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    click.echo(f"xenstore-sim: {cause}", err=True)
+    _tell(str(cause))
     sys.exit(status)
 
 

@@ -1,55 +1,60 @@
-"""Serves all sockets of a daemon in one task.
+"""Serves all sockets and rings of a daemon in one task.
 
-trio waits on one descriptor, an epoll set of all sockets; whatever is ready is then served without
-blocking. A pass of the scheduler for each message would cost more than the store does.
+trio waits on one descriptor, an epoll set of all the others; whatever is ready is then served
+without blocking. A pass of the scheduler for each message would cost more than the store does.
 """
 
-import errno
 import select
 import socket
-from typing import Final, Protocol
+from functools import partial
+from typing import Final
 
 import trio
 
+from xenstore_sim.endpoint import NO_DESCRIPTORS, Connected, Endpoint
+from xenstore_sim.listener import Listener
+from xenstore_sim.ring_connection import RingConnection
 from xenstore_sim.run_directory import RunDirectory
-from xenstore_sim.store.commands import Close, CloseDomain, Command, OpenDomain, Send
+from xenstore_sim.store.commands import (
+    Close,
+    CloseDomain,
+    Command,
+    Ignore,
+    OpenDomain,
+    Reset,
+    Send,
+)
 from xenstore_sim.store.daemon import Daemon
 from xenstore_sim.store.watches import ConnId
+from xenstore_sim.stream_connection import StreamConnection
 from xenstore_sim.wire.names import DomId
 
 ROUNDS_PER_WAKE: Final = 16
-"""Rounds over all ready sockets before other tasks of the same trio get their turn."""
-_RECEIVE_BYTES: Final = 8 * 1024
-"""From each connection in each round: what makes the rounds fair."""
-_ACCEPTS_PER_ROUND: Final = 16
-NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-class _Endpoint(Protocol):
-    """A socket in the epoll set."""
-
-    def ready(self, mask: int) -> None:
-        """Serve it, without blocking."""
+"""Rounds over all ready descriptors before other tasks of the same trio get their turn."""
 
 
 class EventLoop:
-    """The sockets of a daemon, and who is at their other ends."""
+    """The descriptors of a daemon, and who is at their other ends."""
 
     def __init__(self, daemon: Daemon, rundir: RunDirectory) -> None:
         """Listens at once: who connects before `run` is served then. Raises: OSError."""
         self.daemon = daemon
         self.rundir = rundir
         self._epoll = select.epoll()
-        self._endpoints: dict[int, _Endpoint] = {}
-        self._clients: dict[ConnId, _Client] = {}
-        self._domains: dict[DomId, _Listener] = {}
+        self._endpoints: dict[int, Endpoint] = {}
+        self._connections: dict[ConnId, Connected] = {}
+        self._rings: dict[ConnId, RingConnection] = {}
+        """Those of the connections that are rings."""
+        self._domains: dict[DomId, tuple[Listener, ...]] = {}
         self._unopened: dict[DomId, None] = {}
-        """Domains whose socket waits for a free descriptor."""
-        self._paused: dict[_Listener, None] = {}
+        """Domains whose sockets wait for a free descriptor."""
+        self._paused: dict[Endpoint, int] = {}
         """Listeners that wait for one."""
         self._to_send: dict[ConnId, None] = {}
+        self._unfinished: dict[Endpoint, None] = {}
+        """To be served in the next round, whatever their descriptors say."""
         try:
-            self._main = _Listener(self, rundir.listen(rundir.socket_path), None)
+            self._main = Listener(self, rundir.listen(rundir.socket_path), self._accept_dom0)
         except BaseException:
             self._epoll.close()
             raise
@@ -57,24 +62,53 @@ class EventLoop:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
-            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            await self._wait()
             for _ in range(ROUNDS_PER_WAKE):
-                ready = self._epoll.poll(0)
-                if not ready:
+                if not self._round():
                     break
-                for fd, mask in ready:
-                    # Gone when an earlier one in the same round ended it.
-                    if (endpoint := self._endpoints.get(fd)) is not None:
-                        endpoint.ready(mask)
-                self.flush()
+
+    async def _wait(self) -> None:
+        """Return when there is something to do."""
+        deadline = self.daemon.next_deadline()
+        try:
+            if self._unfinished:
+                await trio.lowlevel.checkpoint()
+            elif deadline is None:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            else:
+                with trio.move_on_at(deadline):
+                    await trio.lowlevel.wait_readable(self._epoll.fileno())
+        except trio.ClosedResourceError:
+            # Nothing is closed: `interject` ended the wait.
+            pass
+        if deadline is not None:
+            self.carry_out(self.daemon.tick(trio.current_time()))
+            self.flush()
+
+    def _round(self) -> bool:
+        """Serve each endpoint that has something to do; False: none had."""
+        ready = [(fd, mask, self._endpoints[fd]) for fd, mask in self._epoll.poll(0)]
+        unfinished = tuple(self._unfinished)
+        if not ready and not unfinished:
+            return False
+        self._unfinished.clear()
+        for endpoint in unfinished:
+            endpoint.ready(0)
+        for fd, mask, endpoint in ready:
+            # Gone when an earlier one in the same round ended it; its number may be another's.
+            if self._endpoints.get(fd) is endpoint:
+                endpoint.ready(mask)
+        self.flush()
+        return True
 
     def close(self) -> None:
         """Close every socket."""
-        for client in tuple(self._clients.values()):
-            client.close()
+        for connection in tuple(self._connections.values()):
+            connection.close()
         self._unopened.clear()
-        for listener in (*self._domains.values(), self._main):
-            listener.close()
+        for domid in tuple(self._domains):
+            self._close_domain(domid)
+        self._main.close()
         self._epoll.close()
 
     def carry_out(self, commands: tuple[Command, ...]) -> None:
@@ -84,175 +118,132 @@ class EventLoop:
                 case Send(conn_id):
                     self._to_send[conn_id] = None
                 case Close(conn_id):
-                    if (client := self._clients.get(conn_id)) is not None:
-                        client.close()
+                    if (connection := self._connections.get(conn_id)) is not None:
+                        connection.close()
+                case Reset(conn_id):
+                    if (ring := self._rings.get(conn_id)) is not None:
+                        ring.reset()
+                case Ignore(conn_id):
+                    if (ring := self._rings.get(conn_id)) is not None:
+                        ring.ignore()
                 case OpenDomain(domid):
                     self._open_domain(domid)
                 case CloseDomain(domid):
                     self._close_domain(domid)
 
+    def interject(self, commands: tuple[Command, ...]) -> None:
+        """Carry out, while `run` waits, what the daemon wants by a call of another task."""
+        self.carry_out(commands)
+        self.flush()
+        if self._unfinished or self.daemon.next_deadline() is not None:
+            # The wait knows nothing of them; nothing cheaper ends that of another task.
+            trio.lowlevel.notify_closing(self._epoll.fileno())
+
     def flush(self) -> None:
         """Send what waits, and what comes up by that."""
         while self._to_send:
             conn_id, _ = self._to_send.popitem()
-            if (client := self._clients.get(conn_id)) is not None:
-                client.send()
+            if (connection := self._connections.get(conn_id)) is not None:
+                connection.send()
+
+    # -- domains
 
     def _open_domain(self, domid: DomId) -> None:
-        path = self.rundir.domain_socket_path(domid)
+        accepts = (
+            (self.rundir.domain_socket_path(domid), self._accept_domain),
+            (self.rundir.ring_socket_path(domid), self._accept_ring),
+        )
+        sockets: list[socket.socket] = []
         try:
-            self._domains[domid] = _Listener(self, self.rundir.listen(path), domid)
+            for path, _ in accepts:
+                sockets.append(self.rundir.listen(path))
         except OSError as error:
+            for sock, (path, _) in zip(sockets, accepts, strict=False):
+                sock.close()
+                path.unlink(missing_ok=True)
             if error.errno not in NO_DESCRIPTORS:
                 raise
             self.daemon.refuse_connection()
             self._unopened[domid] = None
+            return
+        self._domains[domid] = tuple(
+            Listener(self, sock, partial(accept, domid))
+            for sock, (_, accept) in zip(sockets, accepts, strict=True)
+        )
 
     def _close_domain(self, domid: DomId) -> None:
         self._unopened.pop(domid, None)
-        if (listener := self._domains.pop(domid, None)) is not None:
+        self.rundir.domain_socket_path(domid).unlink(missing_ok=True)
+        self.rundir.ring_socket_path(domid).unlink(missing_ok=True)
+        for listener in self._domains.pop(domid, ()):
             listener.close()
-            self.rundir.domain_socket_path(domid).unlink(missing_ok=True)
 
-    # -- for the endpoints
+    def _accept_dom0(self, sock: socket.socket) -> None:
+        conn_id = self.daemon.connect()
+        assert conn_id is not None, "only domains are turned away"
+        StreamConnection(self, conn_id, sock)
 
-    def add(self, sock: socket.socket, endpoint: _Endpoint) -> None:
-        """Watch a socket for input from now on."""
-        self._endpoints[sock.fileno()] = endpoint
-        self._epoll.register(sock, select.EPOLLIN)
+    def _accept_domain(self, domid: DomId, sock: socket.socket) -> None:
+        conn_id = self.daemon.connect(domid)
+        if conn_id is None:
+            sock.close()
+        else:
+            StreamConnection(self, conn_id, sock)
 
-    def watch_for(self, sock: socket.socket, mask: int) -> None:
-        """Watch a socket for these events instead."""
-        self._epoll.modify(sock, mask)
+    def _accept_ring(self, domid: DomId, sock: socket.socket) -> None:
+        conn_id = self.daemon.connect(domid, ring=True)
+        if conn_id is None:
+            sock.close()
+            return
+        try:
+            self._rings[conn_id] = RingConnection(self, conn_id, domid, sock)
+        except OSError:
+            # No descriptors left, or the client is gone already.
+            sock.close()
+            self.carry_out(self.daemon.disconnect(conn_id))
+            self.daemon.refuse_connection()
 
-    def remove(self, sock: socket.socket) -> None:
-        """Watch a socket no more, and close it."""
-        endpoint = self._endpoints.pop(sock.fileno())
-        if isinstance(endpoint, _Listener):
-            self._paused.pop(endpoint, None)
-        self._epoll.unregister(sock)
-        sock.close()
-        # A descriptor is free again: who ran out of them goes on.
+    # -- for those it serves
+
+    def add(self, fd: int, endpoint: Endpoint, mask: int) -> None:
+        """Watch a descriptor for these events from now on."""
+        self._endpoints[fd] = endpoint
+        self._epoll.register(fd, mask)
+
+    def watch_for(self, fd: int, mask: int) -> None:
+        """Watch a descriptor for these events instead."""
+        self._epoll.modify(fd, mask)
+
+    def remove(self, fd: int) -> None:
+        """Watch a descriptor no more; to be said before it is closed."""
+        endpoint = self._endpoints.pop(fd)
+        self._paused.pop(endpoint, None)
+        self._unfinished.pop(endpoint, None)
+        self._epoll.unregister(fd)
+
+    def come_back(self, endpoint: Endpoint) -> None:
+        """Serve it in the next round, whatever its descriptors say."""
+        self._unfinished[endpoint] = None
+
+    def pause(self, listener: Endpoint, fd: int) -> None:
+        """Accept no more from this socket until a descriptor is free: its queue stays readable,
+        and to look at it again and again would help nobody."""
+        self.watch_for(fd, 0)
+        self._paused[listener] = fd
+
+    def descriptor_freed(self) -> None:
+        """Let those go on who ran out of descriptors; to be said after closing some."""
         if self._unopened:
             self._open_domain(self._unopened.popitem()[0])
-        for listener in self._paused:
-            self.watch_for(listener.socket, select.EPOLLIN)
+        for fd in self._paused.values():
+            self.watch_for(fd, select.EPOLLIN)
         self._paused.clear()
 
-    def pause(self, listener: "_Listener") -> None:
-        """Accept no more until a descriptor is free: the queue stays readable, and to look at it
-        again and again would help nobody."""
-        self.watch_for(listener.socket, 0)
-        self._paused[listener] = None
+    def add_connection(self, conn_id: ConnId, connection: Connected) -> None:
+        """Carry out commands about this connection from now on."""
+        self._connections[conn_id] = connection
 
-    def add_client(self, conn_id: ConnId, sock: socket.socket) -> None:
-        """Serve a client from now on."""
-        self._clients[conn_id] = _Client(self, conn_id, sock)
-
-    def forget_client(self, conn_id: ConnId) -> None:
-        """Its socket is closed."""
-        del self._clients[conn_id]
-
-
-class _Listener:
-    """A listening socket: the daemon's own, or a domain's."""
-
-    def __init__(self, loop: EventLoop, sock: socket.socket, domid: DomId | None) -> None:
-        self._loop = loop
-        self.socket = sock
-        self._domid = domid
-        loop.add(sock, self)
-
-    def ready(self, mask: int) -> None:
-        """Accept who waits; a domain that is connected already is turned away."""
-        for _ in range(_ACCEPTS_PER_ROUND):
-            try:
-                sock, _ = self.socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in NO_DESCRIPTORS:
-                    raise
-                self._loop.daemon.refuse_connection()
-                self._loop.pause(self)
-                return
-            sock.setblocking(False)
-            conn_id = self._loop.daemon.connect(self._domid)
-            if conn_id is None:
-                sock.close()
-            else:
-                self._loop.add_client(conn_id, sock)
-
-    def close(self) -> None:
-        self._loop.remove(self.socket)
-
-
-class _Client:
-    """A connected socket."""
-
-    def __init__(self, loop: EventLoop, conn_id: ConnId, sock: socket.socket) -> None:
-        self._loop = loop
-        self._conn_id = conn_id
-        self._socket = sock
-        self._mask: int = select.EPOLLIN
-        self._blocked = False
-        """It takes nothing until the epoll set says so."""
-        loop.add(sock, self)
-
-    def ready(self, mask: int) -> None:
-        """Read, and write what it did not take before."""
-        if mask & select.EPOLLOUT:
-            self._blocked = False
-            self.send()
-        if not self._alive or not mask & ~select.EPOLLOUT:
-            return
-        if self._loop.daemon.wants_input(self._conn_id):
-            self._receive()
-        elif mask & (select.EPOLLHUP | select.EPOLLERR):
-            # Reported whether asked for or not; it will never take its replies.
-            self.close()
-
-    @property
-    def _alive(self) -> bool:
-        return self._socket.fileno() >= 0
-
-    def _receive(self) -> None:
-        try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._loop.carry_out(self._loop.daemon.feed(self._conn_id, data))
-        else:
-            self.close()
-
-    def send(self) -> None:
-        """Send what the daemon has for it, as far as it takes it now."""
-        daemon = self._loop.daemon
-        while not self._blocked and self._alive and (output := daemon.output(self._conn_id)):
-            try:
-                size = self._socket.send(output)
-            except (BlockingIOError, InterruptedError):
-                self._blocked = True
-            except OSError:
-                self.close()
-            else:
-                self._loop.carry_out(daemon.sent(self._conn_id, size))
-        if self._alive:
-            self._watch()
-
-    def _watch(self) -> None:
-        mask = select.EPOLLIN if self._loop.daemon.wants_input(self._conn_id) else 0
-        if self._blocked:
-            mask |= select.EPOLLOUT
-        if mask != self._mask:
-            self._mask = mask
-            self._loop.watch_for(self._socket, mask)
-
-    def close(self) -> None:
-        """End it; its watches and transactions go with it."""
-        self._loop.daemon.disconnect(self._conn_id)
-        self._loop.forget_client(self._conn_id)
-        self._loop.remove(self._socket)
+    def forget_connection(self, conn_id: ConnId) -> None:
+        """It is closed."""
+        del self._connections[conn_id]
+        self._rings.pop(conn_id, None)

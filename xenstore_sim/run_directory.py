@@ -35,20 +35,24 @@ class DaemonRunning(RunDirectoryError):
 class RunDirectory:
     """A locked run directory; a context manager that leaves neither sockets nor lock behind."""
 
-    def __init__(self, rundir: Path) -> None:
-        """Take the directory, made if missing. Raises: DaemonRunning, RunDirectoryError."""
+    def __init__(self, rundir: Path, socket_path: Path | None = None) -> None:
+        """Take the directory, made if missing. Raises: DaemonRunning, RunDirectoryError.
+
+        socket_path: of the privileged socket; None: it lies in the directory, too.
+        """
         self.rundir = rundir
-        self.socket_path = rundir / "socket"
-        longest = len(os.fsencode(self.domain_socket_path(DomId(65535))))
+        self.socket_path = rundir / "socket" if socket_path is None else socket_path
+        paths = (self.domain_socket_path(DomId(65535)), self.socket_path)
+        longest = max(len(os.fsencode(path)) for path in paths)
         if longest > SOCKET_PATH_MAX:
             raise RunDirectoryError(
                 rundir,
-                f"socket names in it have up to {longest} bytes, the system's bound is"
-                f" {SOCKET_PATH_MAX}",
+                f"socket names have up to {longest} bytes, the system's bound is {SOCKET_PATH_MAX}",
                 "choose a directory with a shorter name",
             )
         try:
-            self.domain_socket_path(DomId(0)).parent.mkdir(parents=True, exist_ok=True)
+            for path in (*self._socket_directories(), self.socket_path.parent):
+                path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(rundir)
         except OSError as error:
             raise RunDirectoryError(
@@ -63,6 +67,10 @@ class RunDirectory:
     def domain_socket_path(self, domid: DomId) -> Path:
         """Where this domain connects."""
         return self.rundir / "domain" / str(domid)
+
+    def ring_socket_path(self, domid: DomId) -> Path:
+        """Where this domain gets its ring."""
+        return self.rundir / "ring" / str(domid)
 
     def listen(self, path: Path) -> socket.socket:
         """A non-blocking listening socket for our user alone, at a path in this directory."""
@@ -88,8 +96,13 @@ class RunDirectory:
         os.close(self._lock)
 
     def _sockets(self) -> list[Path]:
-        paths = (self.socket_path, *self.domain_socket_path(DomId(0)).parent.iterdir())
+        paths = [self.socket_path]
+        for directory in self._socket_directories():
+            paths += directory.iterdir()
         return [path for path in paths if path.is_socket()]
+
+    def _socket_directories(self) -> tuple[Path, ...]:
+        return self.domain_socket_path(DomId(0)).parent, self.ring_socket_path(DomId(0)).parent
 
     def _remove_stale(self) -> None:
         """Remove sockets that a killed daemon left; one that answers belongs to a daemon without

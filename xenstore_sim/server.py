@@ -1,16 +1,26 @@
 """A xenstore daemon on unix sockets, for any trio program: `nursery.start(serve, rundir)`."""
 
+import os
+from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
 
 import trio
 
 from xenstore_sim.event_loop import EventLoop
+from xenstore_sim.log_file import LogFile
 from xenstore_sim.run_directory import DaemonRunning, RunDirectory, RunDirectoryError
 from xenstore_sim.store.counters import Statistics
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
-from xenstore_sim.wire.names import DomId
+from xenstore_sim.store.faults import FaultPlan, InjectedFault
+from xenstore_sim.store.node import Node
+from xenstore_sim.wire.decoder import Decoder
+from xenstore_sim.wire.errors import ProtocolViolation, RequestRefused
+from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
+from xenstore_sim.wire.names import NO_TX, AbsolutePath, DomId
+from xenstore_sim.wire.ops import Errno, Op
+from xenstore_sim.wire.strings import strings
 
 __all__ = ["DaemonRunning", "RunDirectoryError", "ServerHandle", "Settings", "serve"]
 
@@ -31,6 +41,11 @@ class ServerHandle:
         its RELEASE."""
         return self._loop.rundir.domain_socket_path(domid)
 
+    def ring_socket_path(self, domid: DomId) -> Path:
+        """Where a domain gets its ring: who connects to it is that domain, over a shared page.
+        There from its INTRODUCE to its RELEASE."""
+        return self._loop.rundir.ring_socket_path(domid)
+
     def statistics(self) -> Statistics:
         """What the daemon did so far."""
         return self._loop.daemon.statistics()
@@ -41,28 +56,71 @@ class ServerHandle:
 
     def domain_destroyed(self, domid: DomId) -> None:
         """Tell the daemon that the hypervisor destroyed a domain."""
-        self._loop.carry_out(self._loop.daemon.domain_destroyed(domid))
-        self._loop.flush()
+        self._loop.interject(self._loop.daemon.domain_destroyed(domid))
 
     def domain_shut_down(self, domid: DomId) -> None:
         """Tell the daemon that a domain stopped running and still exists."""
-        self._loop.carry_out(self._loop.daemon.domain_shut_down(domid))
-        self._loop.flush()
+        self._loop.interject(self._loop.daemon.domain_shut_down(domid))
+
+    def inject(self, plan: FaultPlan | None) -> None:
+        """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""
+        self._loop.interject(self._loop.daemon.inject(plan))
+
+    def injected_faults(self) -> tuple[InjectedFault, ...]:
+        """The last faults that were injected, oldest first; their numbers tell of those before."""
+        return self._loop.daemon.injected_faults()
+
+    def nodes(self) -> Iterator[tuple[AbsolutePath, Node]]:
+        """The store, parents first; to be read on without an await."""
+        return self._loop.daemon.nodes()
+
+    def ask(self, op: Op, payload: bytes) -> bytes:
+        """The answer to a request by this program itself, as dom0; no fault meets it.
+
+        Raises: RequestRefused, ProtocolViolation when the payload is above its bound.
+        """
+        if len(payload) > PAYLOAD_MAX:
+            raise ProtocolViolation(
+                f"{op.name} with a payload of {len(payload)} bytes: the bound is {PAYLOAD_MAX}"
+            )
+        daemon = self._loop.daemon
+        conn_id = daemon.connect(spared=True)
+        assert conn_id is not None, "only domains are turned away"
+        self._loop.interject(daemon.feed(conn_id, encode_packet(op, 1, NO_TX, payload)))
+        decoder = Decoder()
+        decoder.feed(daemon.output(conn_id))
+        self._loop.interject(daemon.disconnect(conn_id))
+        answer = decoder.next_packet()
+        assert answer is not None, "every request of a whole packet is answered"
+        if answer.type == Op.ERROR:
+            errno = Errno(answer.payload.rstrip(b"\0").decode("ascii"))
+            raise RequestRefused(errno, op, (strings(payload) or [""])[0])
+        return answer.payload
 
 
 async def serve(
     rundir: str | PathLike[str],
     *,
+    socket_path: str | PathLike[str] | None = None,
     settings: Settings | None = None,
     domain_exists: DomainExists = every_domain_exists,
+    trace_file: str | PathLike[str] | None = None,
+    tell: Callable[[str], None] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a fresh store from this directory until cancelled; started with a ServerHandle.
 
+    socket_path: of the privileged socket; None: it lies in the directory.
+    trace_file: where to write what is said, a line a message; None: nowhere, until CONTROL asks.
+    tell: takes words for the operator, such as those of CONTROL print; None: nobody hears them.
     Raises: DaemonRunning, RunDirectoryError, both before it is started.
     """
-    with RunDirectory(Path(rundir)) as directory:
-        loop = EventLoop(Daemon(settings, domain_exists), directory)
+    socket = None if socket_path is None else Path(socket_path)
+    with RunDirectory(Path(rundir), socket) as directory, LogFile(directory.rundir, tell) as log:
+        daemon = Daemon(settings, domain_exists, log)
+        if trace_file is not None:
+            daemon.log_to(os.fspath(trace_file))
+        loop = EventLoop(daemon, directory)
         try:
             task_status.started(ServerHandle(loop))
             await loop.run()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from xenstore_sim.store.commands import Close, Command, Send
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
+from xenstore_sim.store.log import LogFile
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.decoder import Decoder
 from xenstore_sim.wire.layout import encode_packet
@@ -88,9 +89,10 @@ class Stage:
 
     settings: Settings = field(default_factory=Settings)
     exists: DomainExists = every_domain_exists
+    log: LogFile | None = None
 
     def __post_init__(self) -> None:
-        self.daemon = Daemon(self.settings, self.exists)
+        self.daemon = Daemon(self.settings, self.exists, self.log)
         self.commands: list[Command] = []
         self.dom0 = self.connect()
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from xenstore_sim.client import Client
+from xenstore_sim.wire.errors import RequestRefused
 
 COMMAND = (sys.executable, "-m", "xenstore_sim")
 DEADLINE_S = 30
@@ -83,10 +85,15 @@ def test_an_unusable_directory_has_its_own_status(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ((), "Missing option '--rundir'"),
+        ((), "Where are clients to find it? Give --rundir or --socket"),
+        (("--rundir", "x", "-q", "nodes=1"), "'nodes' is no quota; there are memory"),
+        (("--rundir", "x", "-E", "-1"), "-1 is not in the range x>=0"),
+        (("--rundir", "x", "-w", "cows=1"), "'cows=1' is no timeout; there is watch-event"),
         (("--rundir", "x", "--compat", "4.1"), "'4.1' is not one of '4.17', '4.20', '4.22'"),
         (("--rundir", "x", "--quota", "cows=1"), "'cows' is no quota; there are nodes, watches"),
         (("--rundir", "x", "--quota", "nodes=many"), "'many' is no bound for nodes"),
+        (("--rundir", "x", "--faults", "late=2"), "late=2.0: a rate is a number from 0 to 1"),
+        (("--rundir", "x", "--watch-timeout", "-1"), "-1.0 is not in the range x>=0"),
     ],
 )
 def test_a_wrong_command_line_has_its_own_status(options: tuple[str, ...], text: str) -> None:
@@ -103,3 +110,127 @@ async def test_options_reach_the_daemon(tmp_path: Path) -> None:
     assert "nodes            :        7 nodes a domain may own" in shown
     assert "watches          :        0 watches a domain may have" in shown
     assert features.startswith("check ")
+
+
+async def test_xenstoreds_spelling_of_its_options_is_taken(tmp_path: Path) -> None:
+    options = (
+        "-N", "-D", "-V", "-R", "-I", "off", "-w", "watch-event=0", "-q", "memory=8",
+        "-E", "1", "-S", "2", "-W", "3", "-t", "4", "-A", "5", "-M", "6",
+        "-Q", "outstanding=7", "-Q", "transaction-nodes=9", "-Q", "memory=0",
+    )  # fmt: skip
+    with daemon(tmp_path, *options):
+        async with Client.connect(tmp_path / "socket") as client:
+            hard = (await client.control("quota")).splitlines()[1:]
+            soft = (await client.control("quota-soft")).splitlines()[1:]
+    shown = (line.split(":") for line in hard)
+    assert {name.strip(): rest.split()[0] for name, rest in shown} == {
+        "nodes": "1", "node-size": "2", "watches": "3", "transactions": "4",
+        "node-permissions": "5", "path-max": "6", "outstanding": "7", "transaction-nodes": "9",
+        "memory": "0",
+    }  # fmt: skip
+    assert soft[0].split()[:3] == ["memory", ":", "8"]
+
+
+def test_a_pid_file_is_there_while_it_serves(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with daemon(tmp_path / "run", "-F", str(pid_file)) as process:
+        assert pid_file.read_text() == f"{process.pid}\n"
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+    assert not pid_file.exists()
+
+
+def test_a_pid_file_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
+    refused = run("--rundir", str(tmp_path), "--pid-file", str(tmp_path / "missing" / "pid"))
+    assert refused.returncode == 1
+    assert "No such file or directory" in refused.stderr
+    assert not (tmp_path / "socket").exists()
+
+
+def test_its_socket_may_lie_elsewhere(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "xs.sock"
+    readable, writable = os.pipe()
+    with subprocess.Popen(
+        [*COMMAND, "--socket", str(path), "--ready-fd", str(writable)],
+        pass_fds=[writable],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(writable)
+        try:
+            assert os.read(readable, 100) == b"ready\n"
+            assert path.is_socket()
+            assert (tmp_path / "a" / "xs.sock.d" / "domain").is_dir()
+            second = run("--socket", str(path), "--rundir", str(tmp_path / "other"))
+            assert second.returncode == 3
+        finally:
+            os.close(readable)
+            process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("variable", ["XENSTORED_PATH", "XENSTORED_RUNDIR"])
+def test_without_options_it_serves_where_clients_look(tmp_path: Path, variable: str) -> None:
+    path = tmp_path / "socket" if variable == "XENSTORED_PATH" else tmp_path
+    environment = {**os.environ, variable: str(path)}
+    with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            assert process.stderr.readline() == f"xenstore-sim: listening on {tmp_path}/socket\n"
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_a_service_manager_is_told(tmp_path: Path, abstract: bool) -> None:
+    name = f"@xenstore-sim-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(DEADLINE_S)
+        manager.bind(f"\0{name[1:]}" if abstract else name)
+        environment = {**os.environ, "NOTIFY_SOCKET": name}
+        with subprocess.Popen(
+            [*COMMAND, "--rundir", str(tmp_path)], env=environment, stderr=subprocess.PIPE
+        ) as process:
+            try:
+                assert manager.recv(100) == b"READY=1"
+            finally:
+                process.terminate()
+
+
+async def test_a_trace_file_gets_what_is_said(tmp_path: Path) -> None:
+    with daemon(tmp_path, "-T", "trace.log"):
+        async with Client.connect(tmp_path / "socket") as client:
+            await client.write("/a", "v")
+            await client.control("print", "hello")
+    lines = [line.split(" ", 1)[1] for line in (tmp_path / "trace.log").read_text().splitlines()]
+    assert lines[0] == "dom0#1 connects"
+    assert any(line.startswith("dom0#1 > WRITE ") and line.endswith(" /a v") for line in lines)
+    assert "* control: hello" in lines
+
+
+def test_print_reaches_standard_error(tmp_path: Path) -> None:
+    environment = {**os.environ, "XENSTORED_RUNDIR": str(tmp_path)}
+    with daemon(tmp_path) as process:
+        done = subprocess.run(
+            ["/usr/lib/xen-4.17/bin/xenstore-control", "print", "hello"],
+            env=environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (0, "OK\n"), done.stderr
+        process.terminate()
+        _, errors = process.communicate(timeout=DEADLINE_S)
+    assert errors.splitlines()[1] == "xenstore-sim: control: hello"
+
+
+def test_help_fits_a_terminal_of_80_columns() -> None:
+    shown = run("--help").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "Exit status:\n    0  stopped by a signal\n" in shown
+
+
+async def test_faults_are_injected_into_clients_of_the_command(tmp_path: Path) -> None:
+    with daemon(tmp_path, "--faults", "seed=7,eacces=1,path=/a", "--watch-timeout", "0"):
+        async with Client.connect(tmp_path / "socket") as client:
+            await client.write("/b", "v")
+            with pytest.raises(RequestRefused, match="xenstore refused WRITE /a/x: EACCES"):
+                await client.write("/a/x", "v")

@@ -1,20 +1,19 @@
-"""Moves bytes between a socket and the client's protocol, in whichever task waits."""
+"""Moves bytes between a transport and the client's protocol, in whichever task waits."""
 
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
 from xenstore_sim.client.events import EventBuffer
 from xenstore_sim.client.protocol import Answer, ClientProtocol
+from xenstore_sim.client.transport import Transport
 from xenstore_sim.wire.errors import Disconnected, ProtocolViolation
 from xenstore_sim.wire.names import NO_TX, ReqId, TxId
 from xenstore_sim.wire.ops import Op
 
 IN_FLIGHT_MAX: Final = 64
 """Requests awaiting their answer, abandoned ones included; further callers wait."""
-_RECEIVE_BYTES: Final = 64 * 1024
 
 
 class _Follower:
@@ -28,15 +27,22 @@ class _Follower:
 
 
 class Pump:
-    """The one reader and writer of a socket. At any time at most one task leads, that is reads;
+    """The one reader and writer of a transport. At any time at most one task leads, that is reads;
     the others follow, and are woken when they have what they wait for or should lead."""
 
-    __slots__ = ("_answers", "_failure", "_followers", "_leading", "_pause", "_socket", "protocol")
+    __slots__ = (
+        "_answers",
+        "_failure",
+        "_followers",
+        "_leading",
+        "_pause",
+        "_transport",
+        "protocol",
+    )
 
-    def __init__(self, sock: socket.socket) -> None:
-        """sock: connected and non-blocking."""
+    def __init__(self, transport: Transport) -> None:
         self.protocol = ClientProtocol()
-        self._socket = sock
+        self._transport = transport
         self._answers: dict[ReqId, Answer | None] = {}
         self._failure: str | None = None
         self._followers: list[_Follower] = []
@@ -77,7 +83,7 @@ class Pump:
         await self._until(lambda: buffer.ready)
 
     def close(self) -> None:
-        """Close the socket; every task that waits gets Disconnected."""
+        """Close the transport; every task that waits gets Disconnected."""
         self._fail("this client closed the xenstore connection")
 
     # -- waiting
@@ -114,12 +120,9 @@ class Pump:
             self._followers.remove(follower)
 
     async def _turn(self) -> None:
-        """Wait for the socket, then read what it has and write what it takes."""
+        """Wait for the transport, then read what it has and write what it takes."""
         with trio.CancelScope() as self._pause:
-            if self.protocol.outgoing:
-                await self._either_way()
-            else:
-                await self._ready(trio.lowlevel.wait_readable)
+            await self._transport.wait(to_send=bool(self.protocol.outgoing))
         self._pause = None
         self._receive()
         self._send()
@@ -127,63 +130,41 @@ class Pump:
             if follower.ready():
                 follower.woken.set()
 
-    async def _either_way(self) -> None:
-        async with trio.open_nursery() as nursery:
-
-            async def first(wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-                await self._ready(wait)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(first, trio.lowlevel.wait_readable)
-            nursery.start_soon(first, trio.lowlevel.wait_writable)
-
-    async def _ready(self, wait: Callable[[socket.socket], Awaitable[None]]) -> None:
-        try:
-            await wait(self._socket)
-        except trio.ClosedResourceError:
-            # Our own close(); what the others wait for tells them.
-            assert self._failure is not None
-
     # -- bytes
 
     def _receive(self) -> None:
         if self._failure is not None:
             return
         try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._fail(f"the xenstore connection broke: {error.strerror or error}")
-            return
-        if not data:
-            self._fail("the xenstore daemon closed the connection")
-            return
-        try:
-            for answer in self.protocol.receive(data):
+            for answer in self.protocol.receive(self._transport.receive()):
                 self._answers[answer.req_id] = answer
+        except BlockingIOError:
+            return
+        except Disconnected as ended:
+            self._fail(str(ended))
         except ProtocolViolation as violation:
             self._fail(f"the xenstore daemon broke the protocol: {violation}")
 
     def _send(self) -> None:
-        """Send what the socket takes now; the leader sees to the rest."""
+        """Send what the transport takes now; the leader sees to the rest."""
         while self.protocol.outgoing and self._failure is None:
             try:
-                self.protocol.was_sent(self._socket.send(self.protocol.outgoing))
-            except (BlockingIOError, InterruptedError):
+                self.protocol.was_sent(self._transport.send(self.protocol.outgoing))
+            except BlockingIOError:
                 if self._pause is not None:
                     # The leader waits for input only; let it wait for both.
                     self._pause.cancel()
                 return
-            except OSError as error:
-                self._fail(f"the xenstore connection broke: {error.strerror or error}")
+            except Disconnected as ended:
+                self._fail(str(ended))
+            except ProtocolViolation as violation:
+                self._fail(f"the xenstore daemon broke the protocol: {violation}")
 
     def _fail(self, failure: str) -> None:
         if self._failure is not None:
             return
         self._failure = failure
-        trio.lowlevel.notify_closing(self._socket)
-        self._socket.close()
+        self._transport.close()
         for follower in self._followers:
             follower.woken.set()
 

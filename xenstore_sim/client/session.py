@@ -1,6 +1,6 @@
-"""A client over a real stream.
+"""A client over a real transport.
 
-There is no background task. Whoever waits for an answer or an event reads the socket for all;
+There is no background task. Whoever waits for an answer or an event reads the transport for all;
 when it has its own, another one that waits goes on reading. So a request costs one pass of the
 scheduler, and errors reach the caller as they are, not in groups.
 """
@@ -17,7 +17,9 @@ from xenstore_sim.client.events import Event, EventBuffer
 from xenstore_sim.client.operations import Operations
 from xenstore_sim.client.protocol import transaction_id
 from xenstore_sim.client.pump import Pump
-from xenstore_sim.wire.errors import Disconnected, RequestRefused, TransactionConflict
+from xenstore_sim.client.ring_transport import RingDescriptors, RingTransport, obtain_ring
+from xenstore_sim.client.transport import SocketTransport, Transport, bare, connected
+from xenstore_sim.wire.errors import RequestRefused, TransactionConflict
 from xenstore_sim.wire.names import NO_TX, DomId, Token, TxId
 from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.strings import ENCODING, strings, terminated
@@ -33,26 +35,50 @@ class Client(Operations):
 
     __slots__ = ("_pump", "_watches")
 
-    def __init__(self, sock: socket.socket) -> None:
-        """Use `connect` or `from_socket`. sock: connected and non-blocking; is ours now."""
-        self._pump = Pump(sock)
+    def __init__(self, transport: Transport) -> None:
+        """Use one of the class methods. transport: is ours now."""
+        self._pump = Pump(transport)
         self._watches = 0
 
     @classmethod
     @asynccontextmanager
     async def connect(cls, path: str | PathLike[str]) -> AsyncIterator[Self]:
         """A client of the daemon that listens on this unix socket. Raises: Disconnected."""
-        sock = await _connected(fspath(path))
-        async with cls.from_socket(sock) as client:
+        sock = await connected(fspath(path))
+        async with cls.over(SocketTransport(sock)) as client:
+            yield client
+
+    @classmethod
+    @asynccontextmanager
+    async def connect_ring(cls, path: str | PathLike[str]) -> AsyncIterator[Self]:
+        """A client on the ring that is handed out at this unix socket. Raises: Disconnected."""
+        async with cls.over(await obtain_ring(fspath(path))) as client:
             yield client
 
     @classmethod
     @asynccontextmanager
     async def from_socket(cls, stream: trio.SocketStream | socket.socket) -> AsyncIterator[Self]:
         """A client on a connected stream, which it closes at the end."""
-        sock = _bare(stream)
-        sock.setblocking(False)
-        client = cls(sock)
+        async with cls.over(SocketTransport(bare(stream))) as client:
+            yield client
+
+    @classmethod
+    @asynccontextmanager
+    async def from_ring(cls, page: int, to_server: int, to_client: int) -> AsyncIterator[Self]:
+        """A client on this shared page, with these doorbells, which it closes at the end.
+
+        page: a descriptor of 4096 bytes, mapped here and now. to_server: eight bytes written to it
+        ring. to_client: readable when rung, and reading clears it; may be the same socket.
+        Raises: Disconnected, where the page cannot be mapped.
+        """
+        async with cls.over(RingTransport(RingDescriptors(page, to_server, to_client))) as client:
+            yield client
+
+    @classmethod
+    @asynccontextmanager
+    async def over(cls, transport: Transport) -> AsyncIterator[Self]:
+        """A client on a transport, which it closes at the end."""
+        client = cls(transport)
         try:
             yield client
         finally:
@@ -200,31 +226,3 @@ class Watch:
 
     async def __anext__(self) -> Event:
         return await self.get()
-
-
-async def _connected(path: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        while True:
-            try:
-                sock.connect(path)
-                return sock
-            except BlockingIOError:
-                # A unix socket whose queue is full: there is nothing to wait on but time.
-                await trio.sleep(0.005)
-    except OSError as error:
-        sock.close()
-        raise Disconnected(
-            f"no xenstore daemon answers at {path} ({error.strerror or error}):"
-            " start one (xenstore-sim --rundir DIR) or name the socket of another"
-        ) from error
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _bare(stream: trio.SocketStream | socket.socket) -> socket.socket:
-    if isinstance(stream, socket.socket):
-        return stream
-    return socket.socket(fileno=stream.socket.detach())

@@ -3,7 +3,7 @@
 Source: docs/misc/xenstore.txt, permissions; C xenstored for stale entries.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from xenstore_sim.store.domains import Domains
@@ -32,11 +32,11 @@ class Identity:
     domid: DomId
     target: DomId | None = None
     """The domain it may act for."""
+    privileged: bool = field(init=False)
+    """Whether permissions and quotas do not bind it. Kept, for every request asks often."""
 
-    @property
-    def privileged(self) -> bool:
-        """Whether permissions and quotas do not bind it."""
-        return self.domid == DOM0
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "privileged", self.domid == DOM0)
 
     def is_or_targets(self, domid: DomId) -> bool:
         """Whether it acts as this domain."""

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from xenstore_sim.store.access import AccessRules, Identity
+from xenstore_sim.store.accounts import Accounts
 from xenstore_sim.store.commands import Command
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
 from xenstore_sim.store.domains import Domains
+from xenstore_sim.store.log import Log
 from xenstore_sim.store.notifier import Notifier
 from xenstore_sim.store.quotas import QuotaRules, Quotas
 from xenstore_sim.store.transactions import Transaction
@@ -35,6 +37,7 @@ class World:
     quotas: Quotas
     """Of domains that have none of their own."""
     quota_rules: QuotaRules
+    accounts: Accounts
     tree: Tree
     domains: Domains
     rules: AccessRules
@@ -43,6 +46,7 @@ class World:
     by_domain: dict[DomId, ConnId]
     """The connection of each domain that has one."""
     counters: Counters
+    log: Log
     notifier: Notifier
     direct: DirectView
     commands: list[Command]
@@ -90,9 +94,12 @@ class Call:
             path = resolve(text, self.who.domid)
         except InvalidPath as error:
             raise Refusal(Errno.EINVAL) from error
-        compat = self.world.compat
-        if (
-            compat.path_quota_for_all or not self.who.privileged
-        ) and self.world.quota_rules.too_many(quota_length(path), self.quotas.path_max):
+        privileged = self.who.privileged
+        if privileged and not self.world.compat.path_quota_for_all:
+            return path
+        length = quota_length(path)
+        if not privileged:
+            self.conn.account.note("path-max", length)
+        if self.world.quota_rules.too_many(length, self.quotas.path_max):
             raise Refusal(Errno.EINVAL)
         return path

@@ -22,6 +22,21 @@ class Close:
 
 
 @dataclass(frozen=True, slots=True)
+class Reset:
+    """Begin this ring anew: its domain was introduced again, and all under way is dropped."""
+
+    conn: ConnId
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """Tell this ring that it broke the protocol. The core keeps the connection, deaf and mute,
+    until the domain is gone."""
+
+    conn: ConnId
+
+
+@dataclass(frozen=True, slots=True)
 class OpenDomain:
     """Let this domain connect: it was introduced."""
 
@@ -35,4 +50,4 @@ class CloseDomain:
     domid: DomId
 
 
-Command = Send | Close | OpenDomain | CloseDomain
+Command = Send | Close | Reset | Ignore | OpenDomain | CloseDomain

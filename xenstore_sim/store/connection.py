@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 from xenstore_sim.store.access import Identity
+from xenstore_sim.store.accounts import Account
+from xenstore_sim.store.connection_faults import ConnectionFaults
 from xenstore_sim.store.outbox import Outbox
 from xenstore_sim.store.transactions import Transactions
 from xenstore_sim.store.watches import ConnId
@@ -15,9 +17,17 @@ class Connection:
 
     id: ConnId
     identity: Identity
+    account: Account
+    """Its domain's."""
+    ring: bool = False
+    """A ring cannot be closed like a stream: it is begun anew, or ignored."""
     decoder: Decoder = field(default_factory=Decoder)
     outbox: Outbox = field(default_factory=Outbox)
     transactions: Transactions = field(default_factory=Transactions)
+    spared: bool = False
+    """No injected fault meets it."""
+    faults: ConnectionFaults | None = None
+    """Of fault injection; None until it looks at this connection."""
     broken: bool = False
     """Nothing more is read from it or sent to it."""
 
@@ -26,3 +36,4 @@ class Connection:
         self.decoder.clear()
         self.outbox.clear()
         self.transactions.clear()
+        self.faults = None

@@ -3,33 +3,20 @@
 Source: docs/misc/xenstore.txt, CONTROL; C xenstored for the form of its texts.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from xenstore_sim.store.call import Call, World
-from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
+from xenstore_sim.store.log import SWITCHES
+from xenstore_sim.store.quota_control import quota, soft_quota
+from xenstore_sim.store.usage import report
 from xenstore_sim.wire import messages as m
-from xenstore_sim.wire.c_numbers import atoi
-from xenstore_sim.wire.compat import Compat
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.names import DOM0, DomId
 from xenstore_sim.wire.ops import Errno
 
-_SOFT: Final = {"memory": "soft-memory"}
-_DESCRIPTIONS: Final = {
-    "nodes": "nodes a domain may own",
-    "watches": "watches a domain may have",
-    "transactions": "transactions a domain may have open",
-    "outstanding": "replies a domain may leave unread",
-    "transaction-nodes": "nodes a transaction may access",
-    "memory": "bytes a domain may use (not enforced here)",
-    "node-permissions": "entries of a node's permission list",
-    "permissions": "entries of a node's permission list",
-    "path-max": "bytes of a path",
-    "node-size": "bytes of a node",
-}
-_LOG_SWITCHES: Final = ("obj", "io", "wrl", "acc", "tdb")
+_OK: Final = "OK"
+_NO_LIVE_UPDATE: Final = "live update is not available in this daemon: stop it and start it again"
 
 
 def control(call: Call, request: m.Control) -> m.Reply:
@@ -47,121 +34,84 @@ def _require(condition: bool) -> None:
 
 
 def _check(world: World, args: list[str]) -> str:
-    return "\n".join(world.tree.inconsistencies()) or "OK"
+    _require(not args)
+    return "\n".join(world.tree.inconsistencies()) or _OK
 
 
 def _help(world: World, args: list[str]) -> str:
-    form = "{:<15} {}\n" if world.compat.detailed_control else "{}\t{}\n"
-    return "".join(form.format(name, command.usage) for name, command in _COMMANDS.items())
+    _require(not args)
+    detailed = world.compat.detailed_control
+    form = "{:<15} {}\n" if detailed else "{}\t{}\n"
+    return "".join(
+        form.format(name, command.usage if detailed else command.usage_4_17 or command.usage)
+        for name, command in _COMMANDS.items()
+    )
 
 
 def _log(world: World, args: list[str]) -> str:
-    """There is no log here; the command is taken and does nothing."""
-    if not world.compat.detailed_control:
-        _require(args in (["on"], ["off"]))
-    switches = {f"{sign}{switch}" for sign in "+-" for switch in _LOG_SWITCHES}
-    _require(len(args) <= 1 and set(args) <= {"on", "off"} | switches)
-    return "OK"
+    match args:
+        case ["on"]:
+            world.log.open(None)
+        case ["off"]:
+            world.log.close()
+        case _ if not world.compat.detailed_control:
+            raise Refusal(Errno.EINVAL)
+        case []:
+            states = ((name, "on" if world.log.is_on(name) else "off") for name in SWITCHES)
+            return "Log switch settings:\n" + "".join(f"{n:<8}: {state}\n" for n, state in states)
+        case [change]:
+            _require(change[:1] in ("+", "-") and change[1:] in SWITCHES)
+            world.log.switch(change[1:], on=change.startswith("+"))
+        case _:
+            raise Refusal(Errno.EINVAL)
+    return _OK
 
 
-def _one_text(world: World, args: list[str]) -> str:
+def _logfile(world: World, args: list[str]) -> str:
+    """OK even where the file cannot be opened, as C answers; the operator is told."""
     _require(len(args) == 1)
-    return "OK"
+    world.log.open(args[0])
+    return _OK
 
 
-def _at_most_one_text(world: World, args: list[str]) -> str:
+def _memreport(world: World, args: list[str]) -> str:
     _require(len(args) <= 1)
-    return "OK"
+    _require(world.log.report(args[0] if args else None, report(world)))
+    return _OK
 
 
-def _quota(world: World, args: list[str]) -> str:
-    match args:
-        case []:
-            names = _shown_names(world.compat)
-            return _settings("Quota", ((name, _bound(world.quotas, name)) for name in names))
-        case ["set", name, value]:
-            _require(name in _shown_names(world.compat) and atoi(value) >= 1)
-            world.quotas = world.quotas.with_quota(_real_name(name), atoi(value))
-            return "OK"
-        case ["max"] | ["max", "-r"] if world.compat.detailed_control:
-            return f"Max used quotas:\n{'nodes':<17}: {world.tree.most_owned():8}\n"
-        case [domid]:
-            return _usage(world, DomId(atoi(domid)))
-    raise Refusal(Errno.EINVAL)
-
-
-def _soft_quota(world: World, args: list[str]) -> str:
-    match args:
-        case []:
-            shown = ((name, _bound(world.quotas, real)) for name, real in _SOFT.items())
-            return _settings("Soft quota", shown)
-        case ["set", name, value]:
-            _require(name in _SOFT and atoi(value) >= 1)
-            world.quotas = world.quotas.with_quota(_SOFT[name], atoi(value))
-            return "OK"
-    raise Refusal(Errno.EINVAL)
+def _print(world: World, args: list[str]) -> str:
+    _require(len(args) == 1)
+    world.log.say(f"control: {ascii(args[0])[1:-1]}")
+    return _OK
 
 
 def _live_update(world: World, args: list[str]) -> str:
-    return "live update is not available in this daemon: stop it and start it again"
-
-
-def _shown_names(compat: Compat) -> tuple[str, ...]:
-    hard = tuple(name for name in QUOTA_NAMES if name not in _SOFT.values())
-    if compat.detailed_control:
-        return hard
-    older = tuple(name for name in hard if name not in ("path-max", "node-size"))
-    return tuple("permissions" if name == "node-permissions" else name for name in older)
-
-
-def _real_name(shown: str) -> str:
-    return "node-permissions" if shown == "permissions" else shown
-
-
-def _bound(quotas: Quotas, shown: str) -> int:
-    return quotas.quota(_real_name(shown))
-
-
-def _settings(title: str, quotas: Iterable[tuple[str, int]]) -> str:
-    lines = (f"{name:<17}: {value:8} {_DESCRIPTIONS[name]}\n" for name, value in quotas)
-    return f"{title} settings:\n" + "".join(lines)
-
-
-def _usage(world: World, domid: DomId) -> str:
-    """What a domain uses now. Raises: Refusal, ENOENT."""
-    if domid != DOM0 and world.domains.get(domid) is None:
-        raise Refusal(Errno.ENOENT)
-    conn = world.connections.get(world.by_domain[domid]) if domid in world.by_domain else None
-    used = {
-        "nodes": world.tree.owned(domid),
-        "watches": world.watches.count(conn.id) if conn else 0,
-        "transactions": len(conn.transactions) if conn else 0,
-        "outstanding": conn.outbox.replies if conn else 0,
-    }
-    if not world.compat.detailed_control:
-        older = ("nodes", "watches", "transactions", "outstanding", "memory")
-        lines = (f"{name:<17}: {used.get(name, 0):8}\n" for name in older)
-    else:
-        # What a domain used at most is not kept: shown is what it uses.
-        values = ((name, used.get(name, 0)) for name in _shown_names(world.compat))
-        lines = (f"{name:<17}: {value:8} (max {value:8})\n" for name, value in values)
-    return f"Domain {domid}:\n" + "".join(lines)
+    """A sentence, as xenstored answers what it cannot do: xenstore-control shows it and fails."""
+    match args:
+        case ["-a"] | ["-c" | "-f", _] | ["-s", *_]:
+            return _NO_LIVE_UPDATE
+    raise Refusal(Errno.EINVAL)
 
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    usage: str
     run: Callable[[World, list[str]], str]
+    usage: str = ""
+    usage_4_17: str = ""
+    """Where it differs."""
 
 
 _COMMANDS: Final = {
-    "check": _Command("", _check),
-    "help": _Command("", _help),
-    "live-update": _Command("[-c <cmdline>] [-F] [-t <timeout>] <file>|-a|-s", _live_update),
-    "log": _Command("[on|off|+<switch>|-<switch>]", _log),
-    "logfile": _Command("<file>", _one_text),
-    "memreport": _Command("[<file>]", _at_most_one_text),
-    "print": _Command("<string>", _one_text),
-    "quota": _Command("[set <name> <val>|<domid>|max [-r]]", _quota),
-    "quota-soft": _Command("[set <name> <val>]", _soft_quota),
+    "check": _Command(_check),
+    "log": _Command(_log, "[on|off|+<switch>|-<switch>]", "on|off"),
+    "live-update": _Command(
+        _live_update, "[-c <cmdline>] [-F] [-t <timeout>] <file>\n    Not available here."
+    ),
+    "logfile": _Command(_logfile, "<file>"),
+    "memreport": _Command(_memreport, "[<file>]"),
+    "print": _Command(_print, "<string>"),
+    "quota": _Command(quota, "[set <name> <val>|<domid>|max [-r]]", "[set <name> <val>|<domid>]"),
+    "quota-soft": _Command(soft_quota, "[set <name> <val>]"),
+    "help": _Command(_help),
 }

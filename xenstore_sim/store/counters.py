@@ -19,12 +19,20 @@ class Statistics:
     """Watch events queued."""
     events_suppressed: int
     """Watch events that waited for their client already."""
+    events_expired: int
+    """Watch events dropped because an unprivileged client left them unread for too long."""
     conflicts: int
     """Transactions ended with EAGAIN."""
     slow_clients: int
     """Connections ended because their client did not read its events."""
     violations: int
     """Connections ended because their client broke the protocol."""
+    events_lost: int
+    """Watch events dropped because their domain had no memory left for them."""
+    soft_quota_warnings: int
+    """Times that a domain's memory went above its soft quota."""
+    log_failures: int
+    """Lines and files of the log that could not be written."""
     refused_connections: int
     """Second connections of one domain, and those there were no descriptors for."""
     connections: int
@@ -48,9 +56,13 @@ class Counters:
     refusals: int = 0
     events: int = 0
     events_suppressed: int = 0
+    events_expired: int = 0
     conflicts: int = 0
     slow_clients: int = 0
     violations: int = 0
+    events_lost: int = 0
+    soft_quota_warnings: int = 0
+    log_failures: int = 0
     refused_connections: int = 0
 
     def statistics(self, *, connections: int, watches: int, nodes: int) -> Statistics:
@@ -60,9 +72,13 @@ class Counters:
             refusals=self.refusals,
             events=self.events,
             events_suppressed=self.events_suppressed,
+            events_expired=self.events_expired,
             conflicts=self.conflicts,
             slow_clients=self.slow_clients,
             violations=self.violations,
+            events_lost=self.events_lost,
+            soft_quota_warnings=self.soft_quota_warnings,
+            log_failures=self.log_failures,
             refused_connections=self.refused_connections,
             connections=connections,
             watches=watches,

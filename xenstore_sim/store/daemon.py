@@ -1,74 +1,66 @@
 """A whole xenstore daemon without I/O: bytes of connections in, commands for a shell out."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from xenstore_sim.store import lifecycle
-from xenstore_sim.store.access import AccessRules, Identity
-from xenstore_sim.store.call import World
-from xenstore_sim.store.commands import Close, Command, Send
+from xenstore_sim.store.access import Identity
+from xenstore_sim.store.commands import Command
 from xenstore_sim.store.connection import Connection
-from xenstore_sim.store.counters import Counters, Statistics
-from xenstore_sim.store.dispatch import answer
-from xenstore_sim.store.domains import DomainExists, Domains, every_domain_exists
-from xenstore_sim.store.notifier import Notifier
-from xenstore_sim.store.quotas import QuotaRules, Quotas
-from xenstore_sim.store.tree import Tree
-from xenstore_sim.store.view import DirectView
-from xenstore_sim.store.watches import ConnId, Watches
-from xenstore_sim.wire.compat import COMPAT_4_20, Compat
-from xenstore_sim.wire.errors import ProtocolViolation
-from xenstore_sim.wire.names import DOM0, DomId
+from xenstore_sim.store.counters import Statistics
+from xenstore_sim.store.domains import DomainExists, every_domain_exists
+from xenstore_sim.store.expiry import Expiry
+from xenstore_sim.store.faults import FaultPlan, InjectedFault
+from xenstore_sim.store.injection import FaultLog, Injector
+from xenstore_sim.store.log import LogFile, NoLogFile
+from xenstore_sim.store.node import Node
+from xenstore_sim.store.outbox import PACKETS_AT_ONCE
+from xenstore_sim.store.service import Service
+from xenstore_sim.store.settings import Settings
+from xenstore_sim.store.watches import ConnId
+from xenstore_sim.store.world import fresh_world
+from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a daemon is started with."""
-
-    compat: Compat = COMPAT_4_20
-    quotas: Quotas = field(default_factory=Quotas)
+__all__ = ["Daemon", "Settings"]
 
 
 class Daemon:
     """Every call that returns commands wants them carried out, in order, before the next call."""
 
-    __slots__ = ("_last_conn", "_world")
+    __slots__ = (
+        "_expiry",
+        "_fault_log",
+        "_injector",
+        "_last_conn",
+        "_service",
+        "_world",
+    )
 
     def __init__(
-        self, settings: Settings | None = None, domain_exists: DomainExists = every_domain_exists
+        self,
+        settings: Settings | None = None,
+        domain_exists: DomainExists = every_domain_exists,
+        log_file: LogFile | None = None,
     ) -> None:
-        """A daemon with the store of a fresh one."""
+        """A daemon with the store of a fresh one. log_file: None: it cannot write files."""
         settings = settings or Settings()
-        compat, counters = settings.compat, Counters()
-        tree = Tree(anyone_sees_release=compat.any_domain)
-        domains, watches = Domains(domain_exists), Watches()
-        rules = AccessRules(domains, any_domain=compat.any_domain)
-        connections: dict[ConnId, Connection] = {}
-        notifier = Notifier(
-            tree, watches, rules, connections, counters, domid_events=compat.watch_depth
-        )
+        self._world = fresh_world(settings, domain_exists, log_file or NoLogFile())
+        self._service = Service(self._world)
         self._last_conn = ConnId(0)
-        self._world = World(
-            compat=compat,
-            quotas=settings.quotas,
-            quota_rules=QuotaRules(compat),
-            tree=tree,
-            domains=domains,
-            rules=rules,
-            watches=watches,
-            connections=connections,
-            by_domain={},
-            counters=counters,
-            notifier=notifier,
-            direct=DirectView(tree, notifier),
-            commands=[],
-        )
+        self._expiry = Expiry(settings.watch_timeout_s)
+        self._fault_log = FaultLog()
+        self._injector: Injector | None = None
+        self.inject(settings.faults)
 
     # -- connections
 
-    def connect(self, domid: DomId | None = None) -> ConnId | None:
+    def connect(
+        self, domid: DomId | None = None, *, ring: bool = False, spared: bool = False
+    ) -> ConnId | None:
         """A new connection; None: refused, because the domain has one already or is not served.
 
         domid: who it is; None: a client of the privileged socket, which is dom0.
+        ring: it is the domain's shared page, which cannot be closed.
+        spared: no injected fault meets it.
         """
         world = self._world
         if domid is not None and (
@@ -81,7 +73,10 @@ class Daemon:
             DOM0 if domid is None else domid, target=None if domain is None else domain.target
         )
         self._last_conn = ConnId(self._last_conn + 1)
-        world.connections[self._last_conn] = Connection(self._last_conn, identity)
+        account = world.accounts.of(identity.domid)
+        conn = Connection(self._last_conn, identity, account, ring=ring, spared=spared)
+        world.connections[conn.id] = conn
+        world.log.connection(conn, "connects")
         if domid is not None:
             world.by_domain[domid] = self._last_conn
         return self._last_conn
@@ -95,12 +90,20 @@ class Daemon:
         if conn is None:
             return ()
         conn.decoder.feed(data)
-        return self._work(conn)
+        self._service.handle(conn)
+        return self._service.commands()
 
-    def output(self, conn_id: ConnId) -> bytes:
-        """What to send next on this connection; nothing when no output waits."""
+    def output(self, conn_id: ConnId, packets: int = PACKETS_AT_ONCE) -> bytes:
+        """What to send next on this connection; nothing when no output waits.
+
+        packets: at most these many; a transport that takes little at once asks for few.
+        """
         conn = self._world.connections.get(conn_id)
-        return conn.outbox.pending() if conn is not None and len(conn.outbox) else b""
+        if conn is None or not len(conn.outbox):
+            return b""
+        if self._injector is not None and self._injector.mutes(conn):
+            return b""
+        return conn.outbox.pending(packets)
 
     def sent(self, conn_id: ConnId, size: int) -> tuple[Command, ...]:
         """The first `size` bytes of the output are sent: requests that waited for that go on."""
@@ -108,21 +111,96 @@ class Daemon:
         if conn is None:
             return ()
         conn.outbox.take(size)
-        return self._work(conn) if conn.decoder.buffered else ()
+        if conn.decoder.buffered:
+            self._service.handle(conn)
+        elif not self._service.some_wait:
+            return ()
+        return self._service.commands()
 
     def wants_input(self, conn_id: ConnId) -> bool:
         """Whether the shell should read from this client: it takes its replies."""
         conn = self._world.connections.get(conn_id)
-        return conn is not None and self._serves(conn)
+        return conn is not None and self._service.wants_input(conn)
 
-    def disconnect(self, conn_id: ConnId) -> None:
-        """The client is gone; nothing happens when the core ended the connection itself."""
-        if conn_id in self._world.connections:
+    def missing_input(self, conn_id: ConnId) -> int:
+        """Bytes that this client's next header or message lacks, when it may send one; else 0.
+
+        A transport whose client sees how far it was read reads no further.
+        """
+        conn = self._world.connections.get(conn_id)
+        return 0 if conn is None or not self._service.wants_input(conn) else conn.decoder.missing
+
+    def disconnect(self, conn_id: ConnId) -> tuple[Command, ...]:
+        """The client is gone; nothing happens when the core ended the connection itself.
+
+        A ring that broke the protocol stays ignored: that ends with its domain only.
+        """
+        conn = self._world.connections.get(conn_id)
+        if conn is not None and not conn.broken:
             lifecycle.end_connection(self._world, conn_id)
+        return self._service.commands()
+
+    def broke_ring(self, conn_id: ConnId) -> tuple[Command, ...]:
+        """The client wrote into its ring what no client may; it is ignored from now on."""
+        conn = self._world.connections.get(conn_id)
+        if conn is not None:
+            self._service.violate(conn)
+        return self._service.commands()
+
+    def ring_features(self, domid: DomId) -> int | None:
+        """The bits that its ring offers this domain; None in releases that write none."""
+        domain = self._world.domains.get(domid)
+        if domain is None or not self._world.compat.ring_features:
+            return None
+        return domain.features
 
     def refuse_connection(self) -> None:
         """Count a connection that the shell had to turn away."""
         self._world.counters.refused_connections += 1
+
+    # -- time
+
+    def blocked(self, conn_id: ConnId) -> None:
+        """The client took less than `output` had: its events grow old from now on."""
+        conn = self._world.connections.get(conn_id)
+        if conn is not None:
+            self._expiry.blocked(conn)
+
+    def next_deadline(self) -> float | None:
+        """When the core wants `tick`, on the clock of its `now`; None: it does not.
+
+        Minus infinity: at once, it has something to measure and does not know the time.
+        """
+        deadline = self._expiry.next_deadline()
+        if self._injector is None:
+            return deadline
+        other = self._injector.next_deadline()
+        return min((each for each in (deadline, other) if each is not None), default=None)
+
+    def tick(self, now: float) -> tuple[Command, ...]:
+        """The time, in seconds of any clock that does not go back: what is due happens."""
+        for conn, events in self._expiry.tick(now):
+            self._world.counters.events_expired += events
+            # Room for replies may have come of it: the shell is to look whether to read on.
+            self._world.notifier.woken[conn.id] = None
+            self._service.handle(conn)
+        if self._injector is not None:
+            self._injector.tick(now)
+        return self._service.commands()
+
+    # -- faults
+
+    def inject(self, plan: FaultPlan | None) -> tuple[Command, ...]:
+        """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""
+        if self._injector is not None:
+            self._injector.end()
+        self._injector = None if plan is None else Injector(self._world, plan, self._fault_log)
+        self._service.answer_by(None if self._injector is None else self._injector.answer)
+        return self._service.commands()
+
+    def injected_faults(self) -> tuple[InjectedFault, ...]:
+        """The last faults that were injected, oldest first; their numbers tell of those before."""
+        return tuple(self._fault_log.last)
 
     # -- the hypervisor
 
@@ -135,14 +213,14 @@ class Daemon:
         domain = self._world.domains.get(domid)
         if domain is not None:
             lifecycle.destroyed(self._world, domain)
-        return self._commands()
+        return self._service.commands()
 
     def domain_shut_down(self, domid: DomId) -> tuple[Command, ...]:
         """The hypervisor reports that the domain stopped and is still there."""
         domain = self._world.domains.get(domid)
         if domain is not None:
             lifecycle.shut_down(self._world, domain)
-        return self._commands()
+        return self._service.commands()
 
     # -- people
 
@@ -153,42 +231,10 @@ class Daemon:
             connections=len(world.connections), watches=len(world.watches), nodes=len(world.tree)
         )
 
-    # -- inside
+    def log_to(self, path: str) -> None:
+        """Write what is said to this file from now on, as CONTROL logfile would."""
+        self._world.log.open(path)
 
-    def _serves(self, conn: Connection) -> bool:
-        """Whether the next request of this client may be handled."""
-        if conn.broken or conn.outbox.full:
-            return False
-        if conn.identity.privileged:
-            return True
-        bound = self._world.quotas_of(conn.identity.domid).outstanding
-        return not bound or conn.outbox.replies < bound
-
-    def _work(self, conn: Connection) -> tuple[Command, ...]:
-        try:
-            while self._serves(conn) and (packet := conn.decoder.next_packet()) is not None:
-                answer(self._world, conn, packet)
-                self._end_deaf()
-        except ProtocolViolation:
-            self._world.counters.violations += 1
-            self._end(conn.id)
-        if not conn.broken and len(conn.outbox):
-            self._world.notifier.woken[conn.id] = None
-        return self._commands()
-
-    def _end_deaf(self) -> None:
-        for conn_id in tuple(self._world.notifier.deaf):
-            self._world.counters.slow_clients += 1
-            self._end(conn_id)
-
-    def _end(self, conn_id: ConnId) -> None:
-        lifecycle.end_connection(self._world, conn_id)
-        self._world.commands.append(Close(conn_id))
-
-    def _commands(self) -> tuple[Command, ...]:
-        self._end_deaf()
-        world = self._world
-        commands = (*world.commands, *map(Send, world.notifier.woken))
-        world.commands.clear()
-        world.notifier.woken.clear()
-        return commands
+    def nodes(self) -> Iterator[tuple[AbsolutePath, Node]]:
+        """The store, parents first, for as long as it does not change."""
+        return self._world.tree.walk()

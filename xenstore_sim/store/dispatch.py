@@ -61,6 +61,11 @@ _OPS: Final[dict[int, Op]] = {op.value: op for op in _ROWS}
 def answer(world: World, conn: Connection, packet: Packet) -> None:
     """Do what the packet asks; its events and then its reply are in the outboxes after that."""
     call: Call | None = None
+    notifier = world.notifier
+    notifier.asker = None if conn.identity.privileged else conn.outbox
+    logged = world.log.io
+    if logged:
+        world.log.message(conn, ">", packet)
     try:
         op, row = _row(world, conn, packet)
         call = _call(world, conn, packet, row)
@@ -72,10 +77,14 @@ def answer(world: World, conn: Connection, packet: Packet) -> None:
     except Refusal as refusal:
         world.counters.refusals += 1
         type_, payload = Op.ERROR, f"{refusal.errno}\0".encode("ascii")
-    conn.outbox.put_reply(encode_packet(type_, packet.req_id, packet.tx_id, payload))
+    if logged:
+        world.log.message(conn, "<", Packet(type_, packet.req_id, packet.tx_id, payload))
+    reply = encode_packet(type_, packet.req_id, packet.tx_id, payload)
+    conn.outbox.put_reply(reply, notifier.unfinished)
+    notifier.asker = notifier.unfinished = None
     if call is not None and call.first_event is not None:
         event = call.first_event
-        world.notifier.first_event(conn, event.path, event.token)
+        notifier.first_event(conn, event.path, event.token)
 
 
 def _row(world: World, conn: Connection, packet: Packet) -> tuple[Op, _Row]:

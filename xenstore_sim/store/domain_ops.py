@@ -44,11 +44,13 @@ def get_domain_path(call: Call, request: m.GetDomainPath) -> m.Reply:
 
 
 def set_target(call: Call, request: m.SetTarget) -> m.Reply:
-    """SET_TARGET; dom0 may do everything anyway."""
+    """SET_TARGET; dom0 may do everything anyway, but holds its target as others do."""
     domain = None if request.domid == DOM0 else _introduced(call, request.domid)
     if request.target != DOM0:
         _introduced(call, request.target)
-    if domain is not None:
+    if domain is None:
+        call.world.domains.hold(DOM0, request.target)
+    else:
         lifecycle.set_target(call.world, domain, request.target)
     return m.Ok()
 
@@ -105,9 +107,12 @@ def _guest(call: Call, domid: DomId) -> Domain:
 
 
 def _introduced(call: Call, domid: DomId) -> Domain:
+    """An introduced domain. Raises: Refusal, ENOENT, or EINVAL when it is dead and only held."""
     domain = call.world.domains.introduced(domid)
     if domain is None:
         raise Refusal(Errno.ENOENT)
+    if domain.dead:
+        raise Refusal(Errno.EINVAL)
     return domain
 
 

@@ -1,7 +1,7 @@
 """Domains the daemon knows: introduced ones, and those that permission lists name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from xenstore_sim.store.quotas import Quotas
@@ -30,8 +30,6 @@ class Domain:
     quotas: Quotas
     introduced: bool = False
     target: DomId | None = None
-    holds: list[DomId] = field(default_factory=list)
-    """A reference to its target for each SET_TARGET: it keeps the target from being released."""
     shutdown_reported: bool = False
     dead: bool = False
     """The hypervisor has it no more, and a stub domain still holds it."""
@@ -41,11 +39,13 @@ class Domain:
 class Domains:
     """All known domains but dom0, which is always there."""
 
-    __slots__ = ("_known", "exists")
+    __slots__ = ("_holds", "_known", "exists")
 
     def __init__(self, exists: DomainExists) -> None:
         self.exists = exists
         self._known: dict[DomId, Domain] = {}
+        self._holds: list[tuple[DomId, DomId]] = []
+        """Holder and target of each SET_TARGET, oldest first."""
 
     def get(self, domid: DomId) -> Domain | None:
         """The domain, if it is known."""
@@ -64,7 +64,7 @@ class Domains:
         for other in self._known.values():
             if other.target == domid:
                 other.target = None
-            other.holds = [held for held in other.holds if held != domid]
+        self._holds = [hold for hold in self._holds if domid not in hold]
 
     def introduced(self, domid: DomId) -> Domain | None:
         """The domain, if it was introduced and not released."""
@@ -75,10 +75,27 @@ class Domains:
         """What IS_DOMAIN_INTRODUCED answers."""
         return domid in (DOM0, DOMID_SELF) or self.introduced(domid) is not None
 
-    def holder_of(self, domid: DomId) -> Domain | None:
-        """The last stub domain that holds this one as its target."""
-        holders = (other for other in self._known.values() if domid in other.holds)
-        return max(holders, key=lambda holder: holder.generation, default=None)
+    def hold(self, holder: DomId, target: DomId) -> None:
+        """Keep the target from being released, once more."""
+        self._holds.append((holder, target))
+
+    def held_by(self, holder: DomId) -> tuple[DomId, ...]:
+        """The targets that this domain keeps."""
+        return tuple(target for each, target in self._holds if each == holder)
+
+    def is_held(self, target: DomId) -> bool:
+        """Whether another domain keeps this one."""
+        return any(each == target for _, each in self._holds)
+
+    def drop_hold(self, target: DomId, holder: DomId | None = None) -> None:
+        """Drop the newest hold on this domain, which is held. holder: of this one's alone."""
+        del self._holds[
+            max(
+                index
+                for index, (by, held) in enumerate(self._holds)
+                if held == target and holder in (None, by)
+            )
+        ]
 
     def was_there(self, domid: DomId, generation: int) -> bool:
         """Whether a node of this generation was written for the domain that now has this id."""

@@ -6,12 +6,13 @@ Source: docs/misc/xenstore.txt, INTRODUCE and RELEASE; C xenstored for the order
 from dataclasses import replace
 
 from xenstore_sim.store.call import World
-from xenstore_sim.store.commands import Close, CloseDomain, OpenDomain
+from xenstore_sim.store.commands import Close, CloseDomain, OpenDomain, Reset
 from xenstore_sim.store.domains import Domain
 from xenstore_sim.store.subtree import remove_subtree
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.errors import Refusal
 from xenstore_sim.wire.names import (
+    DOM0,
     INTRODUCE_DOMAIN,
     RELEASE_DOMAIN,
     ROOT,
@@ -27,11 +28,15 @@ from xenstore_sim.wire.ops import Errno
 def introduce(world: World, domid: DomId) -> None:
     """Serve the domain; one that is served already begins anew.
 
-    Raises: Refusal, ENOENT, when the hypervisor has no such domain.
+    Raises: Refusal, EINVAL, when the hypervisor has no such domain: Linux refuses to map its page.
     """
+    if domid == DOM0:
+        # It is served from the start, and nobody is told.
+        _begin_anew(world, domid)
+        return
     domain = world.domains.know(domid, world.tree.generation, world.quotas)
     if domain is None:
-        raise Refusal(Errno.ENOENT)
+        raise Refusal(Errno.EINVAL)
     if domain.introduced:
         _begin_anew(world, domid)
         return
@@ -42,17 +47,16 @@ def introduce(world: World, domid: DomId) -> None:
 
 def release(world: World, domain: Domain) -> None:
     """Drop the domain, unless a stub domain holds it as its target: then only that hold."""
-    holder = world.domains.holder_of(domain.domid)
-    if holder is None:
-        _clean_up(world, domain)
+    if world.domains.is_held(domain.domid):
+        world.domains.drop_hold(domain.domid)
     else:
-        holder.holds.remove(domain.domid)
+        _clean_up(world, domain)
 
 
 def destroyed(world: World, domain: Domain) -> None:
     """The hypervisor has the domain no more; while a stub domain holds it, it stays."""
     domain.dead = True
-    if world.domains.holder_of(domain.domid) is None:
+    if not world.domains.is_held(domain.domid):
         _clean_up(world, domain)
 
 
@@ -64,20 +68,27 @@ def shut_down(world: World, domain: Domain) -> None:
 
 
 def set_target(world: World, domain: Domain, target: DomId) -> None:
-    """Let the domain act as its target too."""
+    """Let the domain act as its target too, and hold it."""
     domain.target = target
-    domain.holds.append(target)
+    world.domains.hold(domain.domid, target)
     _identify(world, domain.domid, target)
 
 
 def end_connection(world: World, conn_id: ConnId) -> None:
     """Forget a connection with its watches and transactions; its domain lives on."""
+    ignore_connection(world, conn_id)
     conn = world.connections.pop(conn_id)
+    world.log.connection(conn, "is gone")
+    if world.by_domain.get(conn.identity.domid) == conn_id:
+        del world.by_domain[conn.identity.domid]
+
+
+def ignore_connection(world: World, conn_id: ConnId) -> None:
+    """Drop all that a connection has, and hear and tell it nothing more."""
+    conn = world.connections[conn_id]
     conn.broken = True
     conn.forget()
     world.watches.drop_connection(conn_id)
-    if world.by_domain.get(conn.identity.domid) == conn_id:
-        del world.by_domain[conn.identity.domid]
     world.notifier.woken.pop(conn_id, None)
     world.notifier.deaf.pop(conn_id, None)
 
@@ -87,13 +98,15 @@ def _begin_anew(world: World, domid: DomId) -> None:
     if conn_id is None:
         return
     conn = world.connections[conn_id]
-    if conn.outbox.torn:
+    if conn.outbox.torn and not conn.ring:
         # On a stream the client could never tell where the next message begins.
         end_connection(world, conn_id)
         world.commands.append(Close(conn_id))
         return
     conn.forget()
     world.watches.drop_connection(conn_id)
+    if conn.ring:
+        world.commands.append(Reset(conn_id))
 
 
 def _clean_up(world: World, domain: Domain) -> None:
@@ -103,19 +116,26 @@ def _clean_up(world: World, domain: Domain) -> None:
         world.commands.append(Close(conn_id))
     if domain.introduced:
         world.commands.append(CloseDomain(domid))
-    held = [world.domains.get(target) for target in domain.holds]
+    _let_go(world, domid)
     _remove_owned(world, domid)
     if world.compat.strips_dead:
         _strip(world, domid)
     world.domains.forget(domid)
+    world.accounts.close(domid)
     for conn in world.connections.values():
         if conn.identity.target == domid:
             _identify(world, conn.identity.domid, None)
     if domain.introduced:
         world.notifier.domain_changed(RELEASE_DOMAIN, domid)
-    for target in held:
-        # Its death was waiting for the last stub domain that acted for it.
-        if target is not None and target.dead and not world.domains.holder_of(target.domid):
+
+
+def _let_go(world: World, holder: DomId) -> None:
+    """Let go of the domain's targets, the newest first; those whose death waited for that go before
+    the domain itself."""
+    while targets := world.domains.held_by(holder):
+        target = world.domains.get(targets[-1])
+        world.domains.drop_hold(targets[-1], holder)
+        if target is not None and target.dead and not world.domains.is_held(target.domid):
             _clean_up(world, target)
 
 

@@ -23,6 +23,11 @@ class Node:
     """Domains whose entries in `perms` do not count: they were unknown when it was set."""
 
     @property
+    def size(self) -> int:
+        """Bytes of what it holds: value, names of children, permission list."""
+        return len(self.value) + len(self.children) + 8 * len(self.perms.entries)
+
+    @property
     def child_names(self) -> list[str]:
         """Names of the children in order of creation."""
         return self.children.decode("ascii").split("\0")[:-1]

@@ -5,6 +5,7 @@ Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
 
 from xenstore_sim.store.access import OWNER, READ, WRITE
 from xenstore_sim.store.call import Call
+from xenstore_sim.store.memory import grow
 from xenstore_sim.store.node import Node
 from xenstore_sim.store.subtree import remove_subtree
 from xenstore_sim.wire import messages as m
@@ -16,6 +17,7 @@ from xenstore_sim.wire.names import (
     AbsolutePath,
     DomId,
     NodePath,
+    SpecialPath,
     base_name,
     parent,
 )
@@ -47,7 +49,7 @@ def directory_part(call: Call, request: m.DirectoryPart) -> m.Reply:
 
 def get_perms(call: Call, request: m.GetPerms) -> m.Reply:
     """GET_PERMS; the special nodes have permissions too."""
-    path = call.any_path(request.path) if call.world.compat.special_get_perms else None
+    path = call.any_path(request.path) if call.world.compat.special_nodes else None
     return m.PermsReply(_node(call, path or call.path(request.path), READ).perms)
 
 
@@ -58,7 +60,10 @@ def write(call: Call, request: m.Write) -> m.Reply:
     if node is None:
         _create(call, path, request.value)
     else:
-        _put(call, path, node.with_value(request.value))
+        changed = node.with_value(request.value)
+        _check_size(call, changed)
+        grow(call.world, node.perms.owner, changed.size - node.size)
+        call.view.put(path, _fresh(call, changed))
     call.view.changed(path)
     return m.Ok()
 
@@ -83,31 +88,56 @@ def rm(call: Call, request: m.Rm) -> m.Reply:
         raise Refusal(Errno.EINVAL)
     above = parent(path)
     directory = call.view.get(above)
-    assert directory is not None, f"{path} has no parent"
-    smaller = _fresh(call, directory.without_child(base_name(path)))
+    # Both are for transactions, whose copies of a node and of the one above may be of two times.
+    if directory is None:
+        raise Refusal(Errno.EINVAL)
+    smaller = directory.without_child(base_name(path))
+    if smaller is directory:
+        raise Refusal(Errno.EIO)
     remove_subtree(call.view, path)
-    call.view.put(above, smaller)
+    call.view.put(above, _fresh(call, smaller))
     return m.Ok()
 
 
 def set_perms(call: Call, request: m.SetPerms) -> m.Reply:
     """SET_PERMS; entries for unknown domains are kept and count for nobody."""
     world = call.world
-    bound = call.quotas.node_permissions
-    if not call.who.privileged and world.quota_rules.too_many(len(request.entries), bound):
-        raise Refusal(Errno.ENOSPC)
+    if not call.who.privileged:
+        call.conn.account.note("node-permissions", len(request.entries))
+        bound = call.quotas.node_permissions
+        if world.quota_rules.too_many(len(request.entries), bound):
+            raise Refusal(Errno.ENOSPC)
     perms = perms_of(request.entries)
     if not _exists(call, perms.owner):
         raise Refusal(Errno.ENOENT)
     ignored = frozenset(each.domid for each in perms.exceptions if not _exists(call, each.domid))
+    if request.path.startswith("@") and not world.compat.special_nodes:
+        return _set_special_perms(call, request.path, perms, ignored)
     path = call.any_path(request.path)
     node = _node(call, path, WRITE | OWNER)
     if not call.who.privileged and perms.owner != node.perms.owner:
         raise Refusal(Errno.EPERM)
     changed = node.with_perms(perms, ignored)
     _check_size(call, changed)
+    given = perms.owner != node.perms.owner
+    more = world.tree.memory(path, changed) if given else changed.size - node.size
+    grow(world, perms.owner, more)
     call.view.put(path, changed)
     call.view.changed(path, before=node)
+    return m.Ok()
+
+
+def _set_special_perms(
+    call: Call, path: str, perms: NodePerms, ignored: frozenset[DomId]
+) -> m.Reply:
+    """SET_PERMS of 4.17 on what is no node to it."""
+    tree, need = call.world.tree, WRITE | OWNER
+    node = tree.get(SpecialPath(path))
+    if node is None:
+        raise Refusal(Errno.EINVAL)
+    if call.world.rules.rights(node, call.who) & need != need:
+        raise Refusal(Errno.EACCES)
+    tree.set_special(SpecialPath(path), node.with_perms(perms, ignored))
     return m.Ok()
 
 
@@ -131,6 +161,8 @@ def _node_or_none(call: Call, path: NodePath, need: int) -> Node | None:
     node = call.view.get(path)
     if node is not None:
         if not call.who.privileged and call.world.rules.rights(node, call.who) & need != need:
+            # C asks the parent too, and that is an access of the transaction.
+            call.view.get(parent(path))
             raise Refusal(Errno.EACCES)
         return node
     at = path
@@ -160,11 +192,6 @@ def _fresh(call: Call, node: Node) -> Node:
     return node if stale == node.ignored else node.with_ignored(stale)
 
 
-def _put(call: Call, path: NodePath, node: Node) -> None:
-    _check_size(call, node)
-    call.view.put(path, _fresh(call, node))
-
-
 def _create(call: Call, path: AbsolutePath, value: bytes) -> None:
     """Make a missing node and the missing ones above it; everything is checked before."""
     missing = [path]
@@ -179,6 +206,14 @@ def _create(call: Call, path: AbsolutePath, value: bytes) -> None:
         nodes.append((at, node.with_child(base_name(below)) if below else node))
     for _, node in nodes:
         _check_size(call, node)
+    world, errno = call.world, call.world.compat.create_memory_errno
+    more = sum(world.tree.memory(at, node) for at, node in nodes[1:])
+    listed = nodes[0][1].size - above.size
+    if perms.owner == above.perms.owner:
+        grow(world, perms.owner, more + listed, errno)
+    else:
+        grow(world, above.perms.owner, listed, errno)
+        grow(world, perms.owner, more, errno)
     for at, node in nodes:
         call.view.put(at, node)
 
@@ -203,7 +238,9 @@ def _check_count(call: Call, more: int) -> None:
 def _check_size(call: Call, node: Node) -> None:
     if call.who.privileged:
         return
-    entries, bound = len(node.perms.entries), call.quotas.node_size
-    if call.world.quota_rules.too_large(entries, len(node.value), len(node.children), bound):
+    rules = call.world.quota_rules
+    size = rules.node_size(node.size)
+    call.conn.account.note("node-size", size)
+    if rules.too_large(size, call.quotas.node_size):
         call.view.poison()
         raise Refusal(Errno.ENOSPC)

@@ -3,20 +3,33 @@
 Source: docs/misc/xenstore.txt, WATCH; C xenstored for permissions and order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from xenstore_sim.store.access import READ, AccessRules
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
+from xenstore_sim.store.log import Log
 from xenstore_sim.store.node import Node
-from xenstore_sim.store.outbox import Put
+from xenstore_sim.store.outbox import Outbox, Put, Unfinished
 from xenstore_sim.store.tree import Tree
 from xenstore_sim.store.watches import ConnId, Watch, Watches
-from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
+from xenstore_sim.wire.layout import PAYLOAD_MAX, Packet, encode_packet
 from xenstore_sim.wire.messages import WatchEvent
-from xenstore_sim.wire.names import DomId, NodePath, SpecialPath, Token, parent, special_path
+from xenstore_sim.wire.names import (
+    NO_TX,
+    DomId,
+    NodePath,
+    ReqId,
+    SpecialPath,
+    Token,
+    parent,
+    special_path,
+)
 from xenstore_sim.wire.ops import Op
 from xenstore_sim.wire.payloads import encode_event
+
+Divert = Callable[[Connection, WatchEvent, bool], bool]
+"""The last is the `always` of `Notifier.put`."""
 
 
 class Notifier:
@@ -26,10 +39,15 @@ class Notifier:
         "_connections",
         "_counters",
         "_domid_events",
+        "_log",
         "_rules",
         "_tree",
         "_watches",
+        "asker",
         "deaf",
+        "divert",
+        "has_room",
+        "unfinished",
         "woken",
     )
 
@@ -40,6 +58,7 @@ class Notifier:
         rules: AccessRules,
         connections: Mapping[ConnId, Connection],
         counters: Counters,
+        log: Log,
         *,
         domid_events: bool,
     ) -> None:
@@ -49,11 +68,20 @@ class Notifier:
         self._rules = rules
         self._connections = connections
         self._counters = counters
+        self._log = log
         self._domid_events = domid_events
+        self.has_room: Callable[[Connection, int], bool] = lambda conn, size: True
+        """Whether an event of so many bytes can wait for this client; else it is lost."""
+        self.asker: Outbox | None = None
+        """Of the unprivileged client whose request is being handled."""
+        self.unfinished: Unfinished | None = None
+        """That request, when it caused an event for another client."""
         self.woken: dict[ConnId, None] = {}
         """Connections that got an event; for the daemon to take."""
         self.deaf: dict[ConnId, None] = {}
         """Connections whose outbox had no room for one; for the daemon to end."""
+        self.divert: Divert | None = None
+        """Of fault injection; True: the event is kept back, to be put later."""
 
     def node_changed(self, path: NodePath, *, exact: bool, before: Node | None) -> None:
         """Tell of a change at this path; while the node and its parent are still there."""
@@ -84,7 +112,7 @@ class Notifier:
 
     def first_event(self, conn: Connection, path: str, token: Token) -> None:
         """The event right after WATCH, with the path as the client wrote it."""
-        self._put(conn, WatchEvent(path, token), always=True)
+        self.put(conn, WatchEvent(path, token), always=path.startswith("@"))
 
     def _readers(self, path: SpecialPath, name: SpecialPath) -> list[Watch]:
         """Watches on `path` of those who may read the special node `name`."""
@@ -117,15 +145,29 @@ class Notifier:
     def _send(
         self, conn: Connection, watch: Watch, path: NodePath, *, always: bool = False
     ) -> None:
-        self._put(conn, WatchEvent(path[watch.home_length :], watch.token), always=always)
+        self.put(conn, WatchEvent(path[watch.home_length :], watch.token), always=always)
 
-    def _put(self, conn: Connection, event: WatchEvent, *, always: bool) -> None:
+    def put(self, conn: Connection, event: WatchEvent, *, always: bool) -> None:
+        """Queue an event for a connection. always: even when the same one waits already."""
+        if self.divert is not None and self.divert(conn, event, always):
+            return
         payload = encode_event(event)
         if len(payload) > PAYLOAD_MAX:
             return
         packet = encode_packet(Op.WATCH_EVENT, 0, 0, payload)
-        put = conn.outbox.put_event(packet, payload, always=always)
+        if not self.has_room(conn, len(packet)):
+            self._counters.events_lost += 1
+            return
+        # What waits in its own outbox is taken before its reply is.
+        asker, cause = self.asker, None
+        if asker is not None and asker is not conn.outbox:
+            cause = self.unfinished or Unfinished(asker)
+        put = conn.outbox.put_event(packet, payload, always=always, cause=cause)
         if put is Put.QUEUED:
+            self.unfinished = cause or self.unfinished
+            if self._log.io:
+                event_packet = Packet(Op.WATCH_EVENT, ReqId(0), NO_TX, payload)
+                self._log.message(conn, "!", event_packet)
             self._counters.events += 1
             self.woken[conn.id] = None
         elif put is Put.SUPPRESSED:

@@ -9,7 +9,7 @@ REPLY_BYTES_MAX: Final = 64 * 1024
 """Waiting bytes from which on no more requests are taken from this client."""
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Waiting bytes from which on an event finds no room: the client does not read."""
-_PACKETS_AT_ONCE: Final = 256
+PACKETS_AT_ONCE: Final = 256
 
 
 class Put(Enum):
@@ -21,31 +21,79 @@ class Put(Enum):
     NO_ROOM = auto()
 
 
+class Unfinished:
+    """A request that caused events for others: finished when they and its reply are taken."""
+
+    __slots__ = ("_asker", "_waiting")
+
+    def __init__(self, asker: "Outbox") -> None:
+        """asker: where its reply goes."""
+        self._asker = asker
+        self._waiting = 0
+
+    def wait(self) -> None:
+        """One more packet of it waits."""
+        self._waiting += 1
+
+    def taken(self) -> None:
+        """One packet of it was taken, or dropped."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._asker.unfinished -= 1
+
+
 class Outbox:
     """A queue in order of making; events in it are remembered, to queue none twice."""
 
-    __slots__ = ("_event_keys", "_keys", "_packets", "_size", "_taken", "replies")
+    __slots__ = (
+        "_causes",
+        "_event_keys",
+        "_expiries",
+        "_gone",
+        "_keys",
+        "_packets",
+        "_size",
+        "_taken",
+        "replies",
+        "unfinished",
+    )
 
     def __init__(self) -> None:
         self._packets: deque[bytes] = deque()
-        self._keys: deque[bytes | None] = deque()
-        """Of each packet: the event's payload, or None for a reply."""
+        self._keys: deque[bytes | Unfinished | None] = deque()
+        """Of each packet: the event's payload, or for a reply its request, if others wait too."""
         self._event_keys: set[bytes] = set()
+        self._causes: dict[bytes, Unfinished] = {}
+        """Requests of others that caused an event here, by that event's payload."""
         self._size = 0
         self._taken = 0
         """Bytes of the first packet that are sent."""
+        self._expiries: deque[tuple[float, int]] = deque()
+        """A moment, and the number of the first packet whose events may stay longer."""
+        self._gone = 0
+        """Packets that were taken one by one, or expired: what waits is numbered from here."""
         self.replies = 0
-        """Replies waiting."""
+        """Replies waiting, but for those of `unfinished` requests."""
+        self.unfinished = 0
+        """Requests of this client that caused events for others, and are not finished."""
 
-    def put_reply(self, packet: bytes) -> None:
+    def put_reply(self, packet: bytes, unfinished: Unfinished | None = None) -> None:
         """Queue a reply, always: whoever asks for it checks `full` before."""
         self._packets.append(packet)
-        self._keys.append(None)
+        self._keys.append(unfinished)
         self._size += len(packet)
-        self.replies += 1
+        if unfinished is None:
+            self.replies += 1
+        else:
+            self.unfinished += 1
+            unfinished.wait()
 
-    def put_event(self, packet: bytes, key: bytes, *, always: bool = False) -> Put:
-        """Queue an event. key: its payload. always: even when the same one waits already."""
+    def put_event(
+        self, packet: bytes, key: bytes, *, always: bool = False, cause: Unfinished | None = None
+    ) -> Put:
+        """Queue an event. key: its payload. always: even when the same one waits already.
+        cause: the request of another client that waits until this event is taken.
+        """
         if key in self._event_keys and not always:
             return Put.SUPPRESSED
         if self._size + len(packet) > EVENT_BYTES_MAX:
@@ -54,15 +102,18 @@ class Outbox:
         self._keys.append(key)
         self._event_keys.add(key)
         self._size += len(packet)
+        if cause is not None:
+            self._causes[key] = cause
+            cause.wait()
         return Put.QUEUED
 
-    def pending(self) -> bytes:
-        """The bytes to be sent next, in order; of a long queue only a first part.
+    def pending(self, most: int = PACKETS_AT_ONCE) -> bytes:
+        """The bytes to be sent next, in order; of a long queue only its first packets.
 
         Joining all of a long queue each time some of it is sent would cost its square.
         """
         packets = self._packets
-        joined = packets[0] if len(packets) == 1 else b"".join(islice(packets, _PACKETS_AT_ONCE))
+        joined = packets[0] if len(packets) == 1 else b"".join(islice(packets, most))
         return joined[self._taken :] if self._taken else joined
 
     def take(self, size: int) -> None:
@@ -74,17 +125,54 @@ class Outbox:
         size += self._taken
         while size >= len(self._packets[0]):
             size -= len(self._packets.popleft())
-            key = self._keys.popleft()
-            if key is None:
-                self.replies -= 1
-            else:
-                self._event_keys.discard(key)
+            self._gone += 1
+            self._finish(self._keys.popleft())
         self._taken = size
+        while self._expiries and self._expiries[0][1] <= self._gone:
+            self._expiries.popleft()
+
+    def let_expire(self, deadline: float) -> None:
+        """Let `expire` drop the events that wait now, from this moment on; none before others that
+        were told an earlier one."""
+        end = self._gone + len(self._packets)
+        if end > (self._expiries[-1][1] if self._expiries else self._gone):
+            self._expiries.append((deadline, end))
+
+    def expire(self, now: float) -> int:
+        """Drop events whose moment has come, unless a part of them is sent already; how many."""
+        end = self._gone
+        while self._expiries and self._expiries[0][0] <= now:
+            end = self._expiries.popleft()[1]
+        kept: list[tuple[bytes, bytes | Unfinished | None]] = []
+        dropped = 0
+        for number in range(end - self._gone):
+            packet, key = self._packets.popleft(), self._keys.popleft()
+            if isinstance(key, bytes) and not (number == 0 and self._taken):
+                self._finish(key)
+                self._size -= len(packet)
+                dropped += 1
+            else:
+                kept.append((packet, key))
+        for packet, key in reversed(kept):
+            self._packets.appendleft(packet)
+            self._keys.appendleft(key)
+        self._gone += dropped
+        return dropped
+
+    @property
+    def expires(self) -> float | None:
+        """When the next events are to be dropped; None: none are."""
+        return self._expiries[0][0] if self._expiries else None
 
     def clear(self) -> None:
         """Drop all that waits."""
         self._size = 0
         self._forget()
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that are not finished: their replies or events they caused wait."""
+        return self.replies + self.unfinished
 
     @property
     def full(self) -> bool:
@@ -99,9 +187,24 @@ class Outbox:
     def __len__(self) -> int:
         return self._size
 
+    def _finish(self, key: bytes | Unfinished | None) -> None:
+        if key is None:
+            self.replies -= 1
+        elif isinstance(key, Unfinished):
+            key.taken()
+        else:
+            self._event_keys.discard(key)
+            if self._causes and (cause := self._causes.pop(key, None)) is not None:
+                cause.taken()
+
     def _forget(self) -> None:
+        if self.unfinished or self._causes:
+            for key in self._keys:
+                self._finish(key)
         self._packets.clear()
         self._keys.clear()
         self._event_keys.clear()
+        if self._expiries:
+            self._expiries.clear()
         self._taken = 0
         self.replies = 0

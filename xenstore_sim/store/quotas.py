@@ -19,9 +19,9 @@ class Quotas:
     outstanding: int = 20
     """Unfinished replies; with more the daemon stops reading that domain's requests."""
     memory: int = 2_621_440
-    """Bytes; shown and settable, not enforced."""
+    """Bytes that `store.accounts` counts; a request that would reach it gets ENOMEM."""
     soft_memory: int = 2_097_152
-    """Bytes; likewise."""
+    """Bytes; reaching it is told in the log."""
     transactions: int = 10
     """Open at once."""
     transaction_nodes: int = 1024
@@ -80,7 +80,10 @@ class QuotaRules:
         more than the bound passes."""
         return self.too_many(used if self.compat.strict_quotas else used - 1, bound)
 
-    def too_large(self, perms: int, value: int, children: int, bound: int) -> bool:
-        """Whether a node is too large. perms: entries; value, children: bytes."""
-        size = self.compat.node_overhead + 8 * perms + value + children
+    def node_size(self, content: int) -> int:
+        """What the node-size quota counts. content: bytes of permissions, value and children."""
+        return self.compat.node_overhead + content
+
+    def too_large(self, size: int, bound: int) -> bool:
+        """Whether a node of this size, as `node_size` has it, is too large."""
         return bool(bound) and (size >= bound if self.compat.node_size_below else size > bound)

@@ -4,6 +4,7 @@ Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
 """
 
 from xenstore_sim.store.call import Call
+from xenstore_sim.store.memory import grow
 from xenstore_sim.store.transactions import Transaction
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
@@ -17,10 +18,11 @@ def watch(call: Call, request: m.Watch) -> m.Reply:
     watches, conn = call.world.watches, call.conn.id
     if watches.has(conn, path, request.token):
         raise Refusal(Errno.EEXIST)
-    if not call.who.privileged and call.world.quota_rules.too_many_open(
-        watches.count(conn) + 1, call.quotas.watches
-    ):
+    count = watches.count(conn) + 1
+    if not call.who.privileged and call.world.quota_rules.too_many_open(count, call.quotas.watches):
         raise Refusal(call.world.compat.watch_quota_errno)
+    grow(call.world, call.who.domid, len(path) + len(request.token))
+    call.conn.account.note("watches", count)
     watches.add(conn, path, request.token, _home_length(call, request.path, path), request.depth)
     call.first_event = m.WatchEvent(request.path, request.token)
     return m.Ok()
@@ -28,7 +30,13 @@ def watch(call: Call, request: m.Watch) -> m.Reply:
 
 def unwatch(call: Call, request: m.Unwatch) -> m.Reply:
     """UNWATCH: a relative watch can be named by its absolute path too."""
-    call.world.watches.remove(call.conn.id, call.any_path(request.path), request.token)
+    try:
+        path = call.any_path(request.path)
+    except Refusal as refusal:
+        if call.world.compat.unwatch_checks_path:
+            raise
+        raise Refusal(Errno.ENOENT) from refusal
+    call.world.watches.remove(call.conn.id, path, request.token)
     return m.Ok()
 
 
@@ -46,10 +54,12 @@ def transaction_start(call: Call, request: m.TransactionStart) -> m.Reply:
     bound = None
     if not call.who.privileged:
         rules, quotas = call.world.quota_rules, call.quotas
-        if rules.too_many_open(len(call.conn.transactions) + 1, quotas.transactions):
+        count = len(call.conn.transactions) + 1
+        if rules.too_many_open(count, quotas.transactions):
             raise Refusal(Errno.ENOSPC)
+        call.conn.account.note("transactions", count)
         bound = rules.most(quotas.transaction_nodes)
-    tx_id = call.conn.transactions.add(Transaction(call.world.tree, bound))
+    tx_id = call.conn.transactions.add(Transaction(call.world.tree, call.conn.account, bound))
     return m.Text(str(tx_id))
 
 

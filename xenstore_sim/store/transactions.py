@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from xenstore_sim.store.accounts import Account
 from xenstore_sim.store.node import Node
 from xenstore_sim.store.tree import Tree
 from xenstore_sim.wire.errors import Refusal
@@ -15,6 +16,8 @@ from xenstore_sim.wire.names import NO_TX, DomId, NodePath, TxId
 from xenstore_sim.wire.ops import Errno
 
 _IDS: Final = 2**32
+_KEY_BYTES: Final = 3
+"""Of each copy of a node: the transaction's number, and a slash."""
 _UNCOMMITTED: Final = 2**64 - 1
 """Generation of a node that a transaction wrote: newer than every domain known meanwhile."""
 
@@ -41,11 +44,14 @@ class _Access:
 class Transaction:
     """A view of the store that others see nothing of until it is committed."""
 
-    __slots__ = ("_accessed", "_max_accessed", "_owned", "_tree", "poisoned")
+    __slots__ = ("_accessed", "_account", "_max_accessed", "_owned", "_tree", "poisoned", "size")
 
-    def __init__(self, tree: Tree, max_accessed: int | None) -> None:
-        """max_accessed: nodes it may touch; None: any number."""
+    def __init__(self, tree: Tree, account: Account, max_accessed: int | None) -> None:
+        """account: of who began it. max_accessed: nodes it may touch; None: any number."""
         self._tree = tree
+        self._account = account
+        self.size = 0
+        """Bytes of its copies of nodes."""
         self._max_accessed = max_accessed
         self._accessed: dict[NodePath, _Access] = {}
         self._owned: dict[DomId, int] = {}
@@ -61,6 +67,7 @@ class Transaction:
         access = self._access(path)
         self._count(access.node, -1)
         self._count(node, +1)
+        self.size += self._memory(path, node) - self._memory(path, access.node)
         # Else its permission entries would count as older than the domains they name.
         access.node = replace(node, generation=_UNCOMMITTED)
         access.modified = True
@@ -69,6 +76,7 @@ class Transaction:
         """Drop a node in this transaction."""
         access = self._access(path)
         self._count(access.node, -1)
+        self.size -= self._memory(path, access.node)
         access.node = None
         access.modified = True
 
@@ -90,15 +98,21 @@ class Transaction:
         """Refuse to be committed."""
         self.poisoned = True
 
+    def is_current(self) -> bool:
+        """Whether nobody else changed what it accessed."""
+        for path, access in self._accessed.items():
+            generation = None if access.before is None else access.before.generation
+            if self._tree.generation_of(path) != generation:
+                return False
+        return True
+
     def commit(self, tell: Tell) -> bool:
         """Whether the changes are in the store now; False: others changed what was accessed.
 
         Events come in the order of first access.
         """
-        for path, access in self._accessed.items():
-            generation = None if access.before is None else access.before.generation
-            if self._tree.generation_of(path) != generation:
-                return False
+        if not self.is_current():
+            return False
         for path, access in self._accessed.items():
             if not access.modified or (access.before is None and access.node is None):
                 continue
@@ -118,7 +132,12 @@ class Transaction:
                 raise Refusal(Errno.ENOSPC)
             node = self._tree.get(path)
             access = self._accessed[path] = _Access(node, node)
+            self.size += self._memory(path, node)
+            self._account.note("transaction-nodes", len(self._accessed))
         return access
+
+    def _memory(self, path: NodePath, node: Node | None) -> int:
+        return 0 if node is None else self._tree.memory(path, node) + _KEY_BYTES
 
     def _count(self, node: Node | None, more: int) -> None:
         if node is not None:
@@ -154,6 +173,11 @@ class Transactions:
     def clear(self) -> None:
         """Drop all of them, uncommitted."""
         self._open.clear()
+
+    @property
+    def size(self) -> int:
+        """Bytes they keep."""
+        return sum(transaction.size for transaction in self._open.values())
 
     def __len__(self) -> int:
         return len(self._open)

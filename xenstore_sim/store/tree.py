@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from xenstore_sim.store.accounts import Accounts
 from xenstore_sim.store.node import Node
 from xenstore_sim.wire.names import (
     DOM0,
@@ -11,6 +12,7 @@ from xenstore_sim.wire.names import (
     INTRODUCE_DOMAIN,
     RELEASE_DOMAIN,
     ROOT,
+    AbsolutePath,
     DomId,
     NodePath,
     absolute_path,
@@ -27,12 +29,25 @@ class Tree:
     """A table rather than linked nodes: a lookup costs the same at any depth, and a transaction
     holds the nodes it touched by the same key."""
 
-    __slots__ = ("_nodes", "_owned", "generation")
+    __slots__ = ("_accounts", "_node_overhead", "_nodes", "generation")
 
-    def __init__(self, *, anyone_sees_release: bool) -> None:
-        """The store of a fresh daemon. anyone_sees_release: @releaseDomain is for all domains."""
+    def __init__(
+        self,
+        accounts: Accounts,
+        *,
+        node_overhead: int,
+        anyone_sees_release: bool,
+        special_nodes: bool = True,
+    ) -> None:
+        """The store of a fresh daemon.
+
+        node_overhead: bytes that each node takes besides what it holds.
+        anyone_sees_release: @releaseDomain is for all domains.
+        special_nodes: the special ones are written like others, and count as writes.
+        """
         self._nodes: dict[NodePath, Node] = {}
-        self._owned: dict[DomId, int] = {}
+        self._accounts = accounts
+        self._node_overhead = node_overhead
         self.generation = 0
         """Counts writes of nodes; what was written later has a greater one. 64 bits on Xen."""
         tool = absolute_path("/tool")
@@ -41,9 +56,10 @@ class Tree:
         self.put(ROOT, Node(b"", _NOTHING_BUT_DOM0).with_child("tool"))
         self.put(tool, Node(b"", _NOTHING_BUT_DOM0).with_child(base_name(daemon)))
         self.put(daemon, Node(b"", _NOTHING_BUT_DOM0))
-        self.put(INTRODUCE_DOMAIN, Node(b"", _NOTHING_BUT_DOM0))
         seen = (*_NOTHING_BUT_DOM0.entries, release) if anyone_sees_release else None
-        self.put(RELEASE_DOMAIN, Node(b"", NodePerms(seen) if seen else _NOTHING_BUT_DOM0))
+        put = self.put if special_nodes else self.set_special
+        put(INTRODUCE_DOMAIN, Node(b"", _NOTHING_BUT_DOM0))
+        put(RELEASE_DOMAIN, Node(b"", NodePerms(seen) if seen else _NOTHING_BUT_DOM0))
 
     def get(self, path: NodePath) -> Node | None:
         """The node at this path."""
@@ -57,26 +73,49 @@ class Tree:
     def put(self, path: NodePath, node: Node) -> None:
         """Set or make the node. Its parent's list of children is the caller's."""
         self.generation += 1
-        self._disown(self._nodes.get(path))
+        before = self._nodes.get(path)
         self._nodes[path] = replace(node, generation=self.generation)
-        owner = node.perms.owner
-        self._owned[owner] = self._owned.get(owner, 0) + 1
+        if before is not None and before.perms is node.perms:
+            more = len(node.value) + len(node.children) - len(before.value) - len(before.children)
+            if more:
+                self._accounts.of(node.perms.owner).bytes += more
+        elif path[0] != "@":
+            # The special nodes count for nobody.
+            if before is not None:
+                self._disown(path, before)
+            self._own(path, node)
+
+    def set_special(self, path: NodePath, node: Node) -> None:
+        """Change a special node without a trace in the generations."""
+        self._nodes[path] = node
 
     def remove(self, path: NodePath) -> None:
         """Drop the node; nothing happens where there is none."""
-        self._disown(self._nodes.pop(path, None))
+        before = self._nodes.pop(path, None)
+        if before is not None:
+            self._disown(path, before)
+
+    def memory(self, path: NodePath, node: Node) -> int:
+        """Bytes that this node takes of its owner's memory: as a record of C's data base."""
+        return self._node_overhead + len(path) + node.size
 
     def owned(self, domid: DomId) -> int:
         """How many nodes this domain owns."""
-        return self._owned.get(domid, 0)
-
-    def most_owned(self) -> int:
-        """How many nodes the domain owns that owns most, dom0 apart."""
-        return max((count for domid, count in self._owned.items() if domid != DOM0), default=0)
+        account = self._accounts.get(domid)
+        return 0 if account is None else account.nodes
 
     def items(self) -> Iterator[tuple[NodePath, Node]]:
         """Every node with its path, the special ones too."""
         return iter(self._nodes.items())
+
+    def walk(self) -> Iterator[tuple[AbsolutePath, Node]]:
+        """Every node but the special ones; parents first, children in order of creation."""
+        paths = [ROOT]
+        while paths:
+            path = paths.pop()
+            node = self._nodes[path]
+            yield path, node
+            paths += (child(path, name) for name in reversed(node.child_names))
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -93,12 +132,13 @@ class Tree:
             ),
         )
 
-    def _disown(self, node: Node | None) -> None:
-        if node is None:
-            return
-        owner = node.perms.owner
-        left = self._owned[owner] - 1
-        if left:
-            self._owned[owner] = left
-        else:
-            del self._owned[owner]
+    def _own(self, path: NodePath, node: Node) -> None:
+        account = self._accounts.of(node.perms.owner)
+        account.nodes += 1
+        account.bytes += self.memory(path, node)
+        account.note("nodes", account.nodes)
+
+    def _disown(self, path: NodePath, node: Node) -> None:
+        account = self._accounts.of(node.perms.owner)
+        account.nodes -= 1
+        account.bytes -= self.memory(path, node)

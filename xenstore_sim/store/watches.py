@@ -37,11 +37,12 @@ class Watch:
 class Watches:
     """All watches, found by path: a change costs as much as it is deep, however many there are."""
 
-    __slots__ = ("_by_connection", "_by_path", "_serial")
+    __slots__ = ("_by_connection", "_by_path", "_serial", "_sizes")
 
     def __init__(self) -> None:
         self._by_path: dict[NodePath, dict[tuple[ConnId, Token], Watch]] = {}
         self._by_connection: dict[ConnId, dict[tuple[NodePath, Token], Watch]] = {}
+        self._sizes: dict[ConnId, int] = {}
         self._serial = 0
 
     def add(
@@ -52,6 +53,7 @@ class Watches:
         self._serial += 1
         watch = Watch(conn, path, token, home_length, depth, self._serial)
         own[path, token] = watch
+        self._sizes[conn] = self.size(conn) + _size(path, token)
         self._by_path.setdefault(path, {})[conn, token] = watch
 
     def has(self, conn: ConnId, path: NodePath, token: Token) -> bool:
@@ -63,16 +65,26 @@ class Watches:
         own = self._by_connection.get(conn, {})
         if own.pop((path, token), None) is None:
             raise Refusal(Errno.ENOENT)
+        self._sizes[conn] -= _size(path, token)
         self._unlink(conn, path, token)
 
     def drop_connection(self, conn: ConnId) -> None:
         """Drop all watches of a connection."""
+        self._sizes.pop(conn, None)
         for path, token in self._by_connection.pop(conn, {}):
             self._unlink(conn, path, token)
+
+    def of(self, conn: ConnId) -> tuple[Watch, ...]:
+        """The watches of a connection, in the order of registration."""
+        return tuple(self._by_connection.get(conn, {}).values())
 
     def count(self, conn: ConnId) -> int:
         """How many watches a connection has."""
         return len(self._by_connection.get(conn, ()))
+
+    def size(self, conn: ConnId) -> int:
+        """Bytes of a connection's watches."""
+        return self._sizes.get(conn, 0)
 
     def concerned(self, path: NodePath, *, exact: bool) -> list[Watch]:
         """The watches that a change at this path reaches, in the order of delivery.
@@ -98,3 +110,7 @@ class Watches:
         del here[conn, token]
         if not here:
             del self._by_path[path]
+
+
+def _size(path: NodePath, token: Token) -> int:
+    return len(path) + len(token)

@@ -49,6 +49,14 @@ class Decoder:
         self._start = 0
 
     @property
+    def missing(self) -> int:
+        """Bytes that the next header, or the message that it announces, still lacks."""
+        if self.buffered < HEADER_SIZE:
+            return HEADER_SIZE - self.buffered
+        length: int = HEADER.unpack_from(self._buffer, self._start)[3]
+        return max(0, HEADER_SIZE + length - self.buffered)
+
+    @property
     def buffered(self) -> int:
         """Bytes fed and not yet taken."""
         return len(self._buffer) - self._start

@@ -37,10 +37,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def conversation() -> AsyncIterator[tuple[Client, Peer]]:
-    """A client and a played daemon."""
+async def conversation(buffer_bytes: int | None = None) -> AsyncIterator[tuple[Client, Peer]]:
+    """A client and a played daemon. buffer_bytes: what the sockets hold, about."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
+    if buffer_bytes is not None:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     async with Client.from_socket(ours) as client:
         stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
         async with stream:
@@ -228,10 +231,7 @@ async def test_requests_in_flight_have_a_bound() -> None:
 
 async def test_a_peer_that_reads_late_gets_every_request_whole() -> None:
     """More than the socket holds, so that the rest is sent by whoever waits."""
-    async with conversation() as (client, peer):
-        peer_socket = peer.stream.socket
-        peer_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client._pump._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    async with conversation(buffer_bytes=4096) as (client, peer):
         async with trio.open_nursery() as nursery:
             for number in range(40):
                 nursery.start_soon(client.write, f"/{number}", bytes(4000))

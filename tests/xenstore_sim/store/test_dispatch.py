@@ -1,15 +1,13 @@
-"""The checks that come before every operation, in their order; features, quotas and CONTROL."""
+"""The checks that come before every operation, in their order; features and quotas."""
 
 import pytest
 
 from tests.xenstore_sim.conversations import NO_TX, Raw, Stage, says
 from xenstore_sim.store.daemon import Settings
-from xenstore_sim.wire.compat import COMPAT_4_17, COMPAT_4_20, COMPAT_4_22, RELEASES, Compat
+from xenstore_sim.wire.compat import COMPAT_4_17, COMPAT_4_20, COMPAT_4_22, Compat
 from xenstore_sim.wire.messages import (
-    Control,
     GetFeature,
     GetQuota,
-    Introduce,
     Mkdir,
     Request,
     SetFeature,
@@ -92,91 +90,6 @@ def test_features_and_quotas_of_4_22() -> None:
         says(dom0, NO_TX, SetPerms("/p", ("n3",))),
         says(dom3, NO_TX, Mkdir("/p/x"), Errno.ENOSPC),
     )
-
-
-# ---------------------------------------------------------------- CONTROL
-
-
-@pytest.mark.parametrize("compat", RELEASES.values())
-def test_commands_that_answer_ok(compat: Compat) -> None:
-    stage = Stage(Settings(compat))
-    for command in (
-        ("check",), ("log", "on"), ("log", "off"), ("logfile", "/x"), ("print", "text"),
-        ("memreport",), ("quota", "set", "nodes", "5"), ("quota-soft", "set", "memory", "5"),
-    ):  # fmt: skip
-        stage.converse(says(stage.dom0, NO_TX, Control(command), Text("OK")))
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("nonsense",), ("",), ("log", "loud"), ("log", "on", "off"), ("logfile",), ("print",),
-        ("quota", "set", "nodes", "0"), ("quota", "set", "nodes", "x"),
-        ("quota", "set", "cows", "1"),
-        ("quota", "1", "2"), ("quota-soft", "set", "nodes", "1"), ("quota-soft", "1"),
-        ("memreport", "a", "b"),
-    ],
-)  # fmt: skip
-def test_commands_that_are_invalid(command: tuple[str, ...]) -> None:
-    stage = Stage()
-    stage.converse(says(stage.dom0, NO_TX, Control(command), Errno.EINVAL))
-
-
-def lines(stage: Stage, *command: str) -> list[str]:
-    return stage.ask(stage.dom0, NO_TX, Control(command)).decode().rstrip("\0").splitlines()
-
-
-def test_help_lists_the_commands() -> None:
-    stage = Stage()
-    assert lines(stage, "help")[0] == "check           "
-    names = [line.split()[0] for line in lines(stage, "help")]
-    assert names == [
-        "check", "help", "live-update", "log", "logfile", "memreport", "print", "quota",
-        "quota-soft",
-    ]  # fmt: skip
-    assert lines(Stage(Settings(COMPAT_4_17)), "help")[0] == "check\t"
-
-
-def test_quota_shows_the_bounds() -> None:
-    stage = Stage()
-    stage.converse(
-        says(stage.dom0, NO_TX, Control(("quota", "set", "watches", "77")), Text("OK")),
-    )
-    title, *rest = lines(stage, "quota")
-    assert title == "Quota settings:"
-    assert "watches          :       77 watches a domain may have" in rest
-    assert [line.split(":")[0].strip() for line in rest] == [
-        "nodes", "watches", "outstanding", "memory", "transactions", "transaction-nodes",
-        "node-permissions", "path-max", "node-size",
-    ]  # fmt: skip
-    assert lines(stage, "quota-soft")[0] == "Soft quota settings:"
-    older = lines(Stage(Settings(COMPAT_4_17)), "quota")
-    assert "permissions" in [line.split(":")[0].strip() for line in older]
-
-
-def test_quota_shows_what_a_domain_uses() -> None:
-    stage = Stage(exists=lambda domid: domid < 10)
-    dom0, dom3 = stage.dom0, stage.domain(3)
-    stage.converse(
-        says(dom0, NO_TX, Mkdir("/p")),
-        says(dom0, NO_TX, SetPerms("/p", ("n3",))),
-        says(dom3, NO_TX, Mkdir("/p/x")),
-        says(dom0, NO_TX, Control(("quota", "9")), Errno.ENOENT),
-        says(dom0, NO_TX, Introduce(DomId(9), 1, 1)),
-    )
-    assert lines(stage, "quota", "3")[:2] == [
-        "Domain 3:",
-        "nodes            :        2 (max        2)",
-    ]
-    assert lines(stage, "quota", "9")[1] == "nodes            :        0 (max        0)"
-    assert lines(stage, "quota", "max")[1] == "nodes            :        2"
-    older = Stage(Settings(COMPAT_4_17))
-    assert lines(older, "quota", "0")[:2] == ["Domain 0:", "nodes            :        5"]
-
-
-@pytest.mark.parametrize("command", [("live-update", "-s"), ("live-update", "-a")])
-def test_live_update_answers_a_sentence(command: tuple[str, ...]) -> None:
-    assert "not available" in lines(Stage(), *command)[0]
 
 
 def test_requests_are_counted_by_operation() -> None:

@@ -89,7 +89,7 @@ def test_introduction_opens_a_domain(stage: Stage, dom0: Peer) -> None:
     [
         (introduce(3, port=0), Errno.EINVAL),
         (introduce(3, port=-1), Errno.EINVAL),
-        (introduce(32752), Errno.ENOENT),
+        (introduce(32752), Errno.EINVAL),
         (Release(DomId(0)), Errno.EINVAL),
         (Release(DomId(9)), Errno.ENOENT),
         (Resume(DomId(0)), Errno.EINVAL),

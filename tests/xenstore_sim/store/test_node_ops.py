@@ -288,7 +288,7 @@ def test_a_domain_named_before_it_is_introduced_keeps_its_permissions(
 @pytest.mark.parametrize("compat", [COMPAT_4_17, COMPAT_4_20, COMPAT_4_22])
 def test_dom0_sets_permissions_of_special_nodes(compat: Compat) -> None:
     stage = Stage(Settings(compat))
-    answer = perms("n0", "r3") if compat.special_get_perms else Errno.EINVAL
+    answer = perms("n0", "r3") if compat.special_nodes else Errno.EINVAL
     stage.converse(
         says(stage.dom0, NO_TX, SetPerms("@releaseDomain", ("n0", "r3"))),
         says(stage.dom0, NO_TX, GetPerms("@releaseDomain"), answer),

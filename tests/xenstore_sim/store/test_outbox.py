@@ -1,5 +1,7 @@
 """The queue of what a client has not taken yet."""
 
+from dataclasses import dataclass
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,3 +69,58 @@ def test_a_long_queue_is_handed_out_in_parts() -> None:
         outbox.take(len(part))
         found += part
     assert found == b"".join(b"%4d" % number for number in range(1000))
+
+
+@dataclass
+class Waiting:
+    """A packet in the model of a queue."""
+
+    is_event: bool
+    packet: bytes
+    expires: int | None = None
+
+
+# Before each packet is put: seconds that pass, bytes that are taken, and whether it may expire.
+STEPS = st.lists(
+    st.tuples(st.booleans(), st.integers(0, 9), st.integers(0, 9), st.booleans()), max_size=30
+)
+
+
+@given(STEPS)
+def test_expiry_drops_events_when_they_were_told_to_unless_they_are_sent_in_part(
+    steps: list[tuple[bool, int, int, bool]],
+) -> None:
+    outbox, model, taken, now = Outbox(), list[Waiting](), 0, 0
+    for number, (is_event, seconds, size, ages) in enumerate(steps):
+        packet = b"<%02d>" % number
+        if is_event:
+            outbox.put_event(packet, packet)
+        else:
+            outbox.put_reply(packet)
+        model.append(Waiting(is_event, packet))
+        if ages:
+            outbox.let_expire(now + 10)
+            for each in model:
+                each.expires = now + 10 if each.expires is None else each.expires
+        now += seconds
+        kept = [
+            each
+            for index, each in enumerate(model)
+            if not each.is_event
+            or each.expires is None
+            or each.expires > now
+            or (index == 0 and taken)
+        ]
+        assert outbox.expire(now) == len(model) - len(kept)
+        model = kept
+        if model:
+            size = min(size, len(outbox))
+            outbox.take(size)
+            taken += size
+            while taken >= 4 and model:
+                taken -= 4
+                model.pop(0)
+        left = b"".join(each.packet for each in model)[taken:]
+        assert (outbox.pending() if len(outbox) else b"") == left
+        assert len(outbox) == len(left)
+        assert outbox.outstanding == sum(not each.is_event for each in model)

@@ -16,6 +16,7 @@ from tests.xenstore_sim.conversations import (
     says,
     started,
 )
+from xenstore_sim.store.accounts import Accounts
 from xenstore_sim.store.daemon import Settings
 from xenstore_sim.store.quotas import Quotas
 from xenstore_sim.store.transactions import Transaction, Transactions
@@ -42,7 +43,7 @@ from xenstore_sim.wire.messages import (
     WatchEvent,
     Write,
 )
-from xenstore_sim.wire.names import DomId, Token, TxId
+from xenstore_sim.wire.names import DOM0, DomId, Token, TxId
 from xenstore_sim.wire.ops import Errno, Op
 
 COMMIT, ABORT = TransactionEnd(commit=True), TransactionEnd(commit=False)
@@ -200,11 +201,13 @@ def test_resetting_watches_drops_transactions(stage: Stage) -> None:
 
 def test_ids_wrap_and_skip_zero_and_what_is_open() -> None:
     open_ = Transactions()
-    tree = Tree(anyone_sees_release=False)
-    assert [open_.add(Transaction(tree, None)) for _ in range(2)] == [1, 2]
+    accounts = Accounts()
+    tree = Tree(accounts, node_overhead=16, anyone_sees_release=False)
+    account = accounts.of(DOM0)
+    assert [open_.add(Transaction(tree, account, None)) for _ in range(2)] == [1, 2]
     open_._last = TxId(2**32 - 2)
-    assert open_.add(Transaction(tree, None)) == 2**32 - 1
-    assert open_.add(Transaction(tree, None)) == 3
+    assert open_.add(Transaction(tree, account, None)) == 2**32 - 1
+    assert open_.add(Transaction(tree, account, None)) == 3
 
 
 # ---------------------------------------------------------------- events

@@ -1,0 +1,45 @@
+"""A socket that accepts: the daemon's own, a domain's, or that of a domain's ring."""
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from xenstore_sim.endpoint import NO_DESCRIPTORS, Loop
+
+_ACCEPTS_PER_ROUND: Final = 16
+
+
+class Listener:
+    """A listening socket in the epoll set."""
+
+    def __init__(
+        self, loop: Loop, sock: socket.socket, serve: Callable[[socket.socket], None]
+    ) -> None:
+        """serve: takes each accepted socket, non-blocking. Raises: OSError, with `sock` open."""
+        self._loop = loop
+        self._socket = sock
+        self._serve = serve
+        loop.add(sock.fileno(), self, select.EPOLLIN)
+
+    def ready(self, mask: int) -> None:
+        """Accept who waits."""
+        for _ in range(_ACCEPTS_PER_ROUND):
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in NO_DESCRIPTORS:
+                    raise
+                self._loop.daemon.refuse_connection()
+                self._loop.pause(self, self._socket.fileno())
+                return
+            sock.setblocking(False)
+            self._serve(sock)
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._loop.remove(self._socket.fileno())
+        self._socket.close()
+        self._loop.descriptor_freed()
