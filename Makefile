@@ -4,11 +4,14 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.demo
+# Of the long campaigns; `make fuzz SECONDS=3600`.
+SECONDS := 600
+CONVERSATIONS := 5000
 
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@scripts/make-venv.sh $(PYTHON) $(VENV)
@@ -44,6 +47,12 @@ explore: $(STAMP) packages images ## the property tests with new random examples
 	@HYPOTHESIS_PROFILE=random $(BIN)/pytest -q tests/xenstore_sim tests/handoff tests/devicemodel \
 		tests/toolstack/config tests/toolstack/test_load.py
 
+differential: $(STAMP) packages ## xenstored compared with Debian's real one, new random conversations for some minutes
+	@HYPOTHESIS_PROFILE=random DIFFERENTIAL_CONVERSATIONS=$(CONVERSATIONS) $(BIN)/pytest -q tests/differential
+
+fuzz: $(STAMP) ## hostile bytes for xenstored, SECONDS of them; a find becomes a test in tests/golden
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
 	@$(BIN)/python benchmarks/boot_ratio.py
 	@$(BIN)/python benchmarks/handoff_cost.py
@@ -51,4 +60,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore bench clean
+.PHONY: help demo packages images check test explore differential fuzz bench clean

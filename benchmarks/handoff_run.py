@@ -25,7 +25,7 @@ from toolstack.attempt import Attempt, follow
 from toolstack.create import STUBDOM_UID_BASE, image_files
 from toolstack.demo import builtin_guest
 from toolstack.device_model import DeviceModelCommand, device_model
-from toolstack.domain_connection import SocketConnection
+from toolstack.domain_connection import StoreTransport
 from toolstack.domains import Domains
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.load import Loaded, LoadMethod, load, open_images, stage_places
@@ -127,7 +127,7 @@ async def _hand_over(carrier: Carrier, store: Store, xenstored: ServerHandle) ->
             domains.stubdom(guest, words, "device-model.log") as (stubdom, argv),
         ):
             keys = HandoffKeys(stubdom.domid, guest.domid)
-            connection = SocketConnection(await store.connect_as(stubdom.domid))
+            connection = await store.connect_as(stubdom.domid, StoreTransport.SOCKET)
             uid = STUBDOM_UID_BASE + stubdom.domid
             command = DeviceModelCommand(Mode.AUTO, uid, argv)
             stages = Stages()

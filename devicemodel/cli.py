@@ -33,10 +33,14 @@ from handoff.errors import (
     HandoffError,
     ImageError,
     InternalError,
+    XenstoreUnavailable,
     printable,
 )
 from handoff.guest_ram import MemfdRam, RamRegion
 from xenstore_sim.client import Client
+from xenstore_sim.client.ring_transport import RingDescriptors, RingTransport
+from xenstore_sim.client.transport import SocketTransport, Transport
+from xenstore_sim.wire.errors import Disconnected
 from xenstore_sim.wire.names import DomId
 
 DEFAULT_OFFER_TIMEOUT_S = 60.0
@@ -77,7 +81,14 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         OPTION, dest="frame", action="append", default=[], help="piece of the frame, in order"
     )
-    out.add_argument("--xenstore-fd", type=int, required=True, help="connected to xenstored")
+    out.add_argument(
+        "--xenstore-fd",
+        dest="xenstore_fds",
+        type=_descriptors,
+        required=True,
+        metavar="FD[,FD,FD]",
+        help="connected to xenstored; or a ring: page, doorbell to xenstored, doorbell from it",
+    )
     out.add_argument("--ram-fd", type=int, required=True, help="memory file of the guest")
     out.add_argument(
         "--ram-region",
@@ -104,10 +115,11 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     """Locks itself down, then serves. Raises: HandoffError."""
     native = _host_files(options)
-    kept = [options.xenstore_fd, options.ram_fd, 2]
+    kept = [*options.xenstore_fds, options.ram_fd, 2]
     if native is not None:
         kept += [image.file.fileno() for image in (native.kernel, native.ramdisk) if image]
-    connection = socket.socket(fileno=options.xenstore_fd)
+    # Here, while there is nothing to be locked out of: a ring is mapped.
+    connection = _transport(options.xenstore_fds)
     ram = MemfdRam(options.ram_fd, options.regions)
     setup = Setup(
         target=DomId(options.target),
@@ -121,7 +133,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 async def _main(
-    connection: socket.socket, setup: Setup, prepared: Prepared, identity: Identity
+    connection: Transport, setup: Setup, prepared: Prepared, identity: Identity
 ) -> None:
     # Inside the loop, so that its own descriptors exist; before a byte of an image is read.
     try:
@@ -130,7 +142,7 @@ async def _main(
         raise ConfinementFailed(str(error)) from error
     for line in report.lines():
         log(f"sandbox: {line}")
-    async with Client.from_socket(connection) as client:
+    async with Client.over(connection) as client:
         await serve(client, setup, log)
 
 
@@ -155,6 +167,25 @@ def _open(role: Role, path: Path) -> Image:
         return host_image(role, io.FileIO(path, "rb"))
     except OSError as error:
         raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
+
+
+def _transport(fds: Sequence[int]) -> Transport:
+    """Raises: XenstoreUnavailable if that is no ring."""
+    if len(fds) == 1:
+        connection = socket.socket(fileno=fds[0])
+        connection.setblocking(False)
+        return SocketTransport(connection)
+    try:
+        return RingTransport(RingDescriptors(*fds))
+    except Disconnected as error:
+        raise XenstoreUnavailable(f"--xenstore-fd: {error}") from error
+
+
+def _descriptors(text: str) -> tuple[int, ...]:
+    fds = tuple(int(part) for part in text.split(",") if part.isdecimal())
+    if len(fds) not in (1, 3) or text != ",".join(map(str, fds)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither one descriptor nor three")
+    return fds
 
 
 def _region(text: str) -> RamRegion:

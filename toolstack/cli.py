@@ -26,6 +26,7 @@ from toolstack.config import GuestConfig, read_config
 from toolstack.console import Console, open_serial_file
 from toolstack.create import Outcome, Request, create
 from toolstack.device_model import DEFAULT_PROGRAM
+from toolstack.domain_connection import StoreTransport
 from toolstack.early_start import WaitingProcess
 from toolstack.guest_run import Patience
 from toolstack.json_lines import JsonProgress
@@ -198,6 +199,7 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         tries=options["tries"],
         stage_timeout_s=options["stage_timeout"],
         xenstore=options["xenstore"],
+        stubdom_xenstore=StoreTransport(options["stubdom_xenstore"]),
         device_model_program=_program(options["device_model"]),
         waiting=click.get_current_context().find_object(WaitingProcess),
     )

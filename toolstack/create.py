@@ -30,7 +30,7 @@ from toolstack.device_model import (
     device_model,
 )
 from toolstack.disks import machine_disks
-from toolstack.domain_connection import SocketConnection
+from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
 from toolstack.early_start import WaitingProcess
@@ -77,6 +77,8 @@ class Request:
     stage_timeout_s: float = 30.0
     xenstore: Path | None = None
     """run directory of a running xenstored; None: one of our own"""
+    stubdom_xenstore: StoreTransport = StoreTransport.SOCKET
+    """how the device model reaches it"""
     device_model_program: Sequence[str] = DEFAULT_PROGRAM
     waiting: WaitingProcess | None = None
     """a device model that runs already, for the first attempt"""
@@ -186,7 +188,8 @@ class _Boot:
         log = f"device-model-{self.guest.domid}.log"
         async with self.domains.stubdom(self.guest, words, log) as (stubdom, argv):
             keys = HandoffKeys(stubdom.domid, self.guest.domid)
-            connection = SocketConnection(await self.domains.store.connect_as(stubdom.domid))
+            store = self.domains.store
+            connection = await store.connect_as(stubdom.domid, request.stubdom_xenstore)
             command = DeviceModelCommand(
                 request.sandbox,
                 STUBDOM_UID_BASE + stubdom.domid,
@@ -208,7 +211,6 @@ class _Boot:
                         self._hardware(),
                         request.stage_timeout_s,
                     )
-                    store = self.domains.store
                     async with follow(attempt, store.client, process, self.progress) as let_go:
                         yield let_go, process
                 finally:

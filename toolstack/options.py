@@ -13,6 +13,7 @@ from handoff.confinement import Mode
 from handoff.descriptor import BootMethod
 from handoff.platforms import Platform
 from handoff.store_values import Carrier
+from toolstack.domain_connection import StoreTransport
 from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice
 
@@ -125,6 +126,13 @@ def boot_options(command: F) -> F:
             default=None,
             metavar="RUNDIR",
             help="use the xenstore-sim that runs there; without it one of our own",
+        ),
+        click.option(
+            "--stubdom-xenstore",
+            type=_choice(StoreTransport),
+            default="socket",
+            show_default=True,
+            help="how the stub domain reaches xenstored: ring is the shared page of real domains",
         ),
         click.option(
             "--device-model",

@@ -12,6 +12,12 @@ import trio
 
 from handoff.errors import XenstoreUnavailable
 from handoff.keys import StoreWrite
+from toolstack.domain_connection import (
+    DomainConnection,
+    RingConnection,
+    SocketConnection,
+    StoreTransport,
+)
 from toolstack.domain_tree import (
     DestroyDomain,
     Introduce,
@@ -25,8 +31,9 @@ from toolstack.domain_tree import (
 from toolstack.run_directory import locked, own_directory
 from xenstore_sim.client import Client
 from xenstore_sim.client.operations import Operations
+from xenstore_sim.client.ring_transport import RingDescriptors
 from xenstore_sim.server import RunDirectoryError, serve
-from xenstore_sim.wire.errors import RequestRefused, XenstoreError
+from xenstore_sim.wire.errors import Disconnected, RequestRefused, XenstoreError
 from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Errno
 
@@ -78,12 +85,13 @@ class Store:
             if refused.errno is not Errno.ENOENT:
                 raise
 
-    async def connect_as(self, domid: DomId) -> socket.socket:
+    async def connect_as(self, domid: DomId, transport: StoreTransport) -> DomainConnection:
         """A connection whose peer is `domid`: what its device model is given.
 
         Raises: XenstoreUnavailable if xenstored does not let the domain in.
         """
-        path = self.rundir / "domain" / str(domid)
+        directory = {StoreTransport.SOCKET: "domain", StoreTransport.RING: "ring"}[transport]
+        path = self.rundir / directory / str(domid)
         with trio.move_on_after(CONNECT_S):
             try:
                 stream = await trio.open_unix_socket(str(path))
@@ -91,7 +99,10 @@ class Store:
                 raise XenstoreUnavailable(
                     f"domain {domid} gets no xenstore connection at {path}: {error.strerror}"
                 ) from error
-            return socket.socket(fileno=stream.socket.detach())
+            connected = socket.socket(fileno=stream.socket.detach())
+            if transport is StoreTransport.SOCKET:
+                return SocketConnection(connected)
+            return await _ring_of(domid, connected)
         raise XenstoreUnavailable(f"xenstored did not accept domain {domid} in {CONNECT_S:g} s")
 
     async def domains_in_use(self) -> frozenset[DomId]:
@@ -101,6 +112,17 @@ class Store:
                 return frozenset()
             names = await self.client.directory("/local/domain")
         return frozenset(DomId(int(name)) for name in names if name.isdecimal())
+
+
+async def _ring_of(domid: DomId, lifeline: socket.socket) -> RingConnection:
+    """The ring that xenstored hands out on this socket. Raises: XenstoreUnavailable."""
+    try:
+        return RingConnection(await RingDescriptors.receive(lifeline), lifeline)
+    except BaseException as error:
+        lifeline.close()
+        if isinstance(error, Disconnected):
+            raise XenstoreUnavailable(f"domain {domid} gets no xenstore ring: {error}") from error
+        raise
 
 
 @contextmanager

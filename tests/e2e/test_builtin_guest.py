@@ -23,6 +23,7 @@ WAYS = [
     ("--native",),
     ("--load", "buffer"),
     ("--platform", "qemu-pc"),
+    ("--stubdom-xenstore", "ring"),
 ]
 
 

@@ -6,7 +6,7 @@ The stub domain is played here, over a xenstore connection that really is its ow
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import cast
 
@@ -29,6 +29,7 @@ from handoff.errors import (
 )
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
+from handoff.single_error import single_error
 from tests.toolstack.fakes import FakeMachine, FakeProcess, Recorder, chunks, guest_config
 from tests.toolstack.scripted_device_model import REPORT, STAGES
 from toolstack.attempt import Attempt, follow, snapshot
@@ -36,7 +37,6 @@ from toolstack.device_model import DeviceModelProcess
 from toolstack.domain_tree import MakeDirectory
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.machine.port import Hardware
-from toolstack.single_error import single_error
 from toolstack.store import Store
 from xenstore_sim.client import Client
 from xenstore_sim.wire.names import AbsolutePath, DomId
@@ -116,11 +116,10 @@ async def _scene(store: Store) -> AsyncIterator[Scene]:
         await store.client.introduce(domid, 1, 1)
     await store.client.set_target(KEYS.stubdom, KEYS.target)
     await store.carry_out(MakeDirectory(KEYS.device_model, KEYS.device_model_perms))
-    with closing(await store.connect_as(KEYS.stubdom)) as connection:
-        async with Client.from_socket(connection) as client:
-            with guest_memory("fake", guest_config().memory_bytes, Gpa(3 << 30)) as ram:
-                ram.ram.write(REPORT.rom.start, ROM)
-                yield Scene(store, ram, Stubdomain(client))
+    async with Client.connect(store.rundir / "domain" / str(KEYS.stubdom)) as client:
+        with guest_memory("fake", guest_config().memory_bytes, Gpa(3 << 30)) as ram:
+            ram.ram.write(REPORT.rom.start, ROM)
+            yield Scene(store, ram, Stubdomain(client))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import closing
 
 import pytest
 import trio
@@ -88,9 +87,8 @@ async def reader(store: Store) -> AsyncIterator[Client]:
         await store.client.introduce(DomId(domid), 1, 1)
     await store.client.set_target(KEYS.stubdom, KEYS.target)
     await store.carry_out(MakeDirectory(home(KEYS.stubdom), KEYS.offer_perms))
-    with closing(await store.connect_as(KEYS.stubdom)) as connection:
-        async with Client.from_socket(connection) as client:
-            yield client
+    async with Client.connect(store.rundir / "domain" / str(KEYS.stubdom)) as client:
+        yield client
 
 
 async def _seen(reader: Client) -> dict[str, bytes]:
@@ -160,18 +158,17 @@ async def test_its_reader_cannot_write_it_and_others_cannot_read_it(
     writes = offer_writes(KEYS, 4, Carrier.XENSTORE, FRAME, None, IMAGES)
     await store.write_all(writes)
     await store.client.introduce(DomId(9), 1, 1)
-    with closing(await store.connect_as(DomId(9))) as connection:
-        async with Client.from_socket(connection) as stranger:
-            for write in writes:
-                assert await reader.read(write.path) == write.value
-                for client in (reader, stranger):
-                    with pytest.raises(RequestRefused) as refused:
-                        await client.write(write.path, b"x")
-                    assert refused.value.errno is Errno.EACCES
-                with pytest.raises(RequestRefused):
-                    await reader.write(f"{write.path}/new", b"x")
-                with pytest.raises(RequestRefused):
-                    await stranger.read(write.path)
+    async with Client.connect(store.rundir / "domain" / str(DomId(9))) as stranger:
+        for write in writes:
+            assert await reader.read(write.path) == write.value
+            for client in (reader, stranger):
+                with pytest.raises(RequestRefused) as refused:
+                    await client.write(write.path, b"x")
+                assert refused.value.errno is Errno.EACCES
+            with pytest.raises(RequestRefused):
+                await reader.write(f"{write.path}/new", b"x")
+            with pytest.raises(RequestRefused):
+                await stranger.read(write.path)
 
 
 async def test_withdrawing_changes_the_state_alone(store: Store, reader: Client) -> None:

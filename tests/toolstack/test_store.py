@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import trio.testing
 
 from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
 from handoff.keys import StoreWrite, private, read_by
+from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import (
     DestroyDomain,
     Introduce,
@@ -23,7 +25,7 @@ from toolstack.domain_tree import (
 from toolstack.run_directory import locked
 from toolstack.store import Store, open_store
 from xenstore_sim.client import Client
-from xenstore_sim.wire.errors import Disconnected, XenstoreError
+from xenstore_sim.wire.errors import Disconnected, RequestRefused, XenstoreError
 from xenstore_sim.wire.names import AbsolutePath, DomId
 
 NODE = AbsolutePath("/a/b")
@@ -83,19 +85,43 @@ async def test_domains_live_from_introduce_to_destroy(store: Store) -> None:
     assert not await store.client.is_domain_introduced(S)
 
 
-async def test_a_connection_as_a_domain_is_that_domains(store: Store) -> None:
+@pytest.mark.parametrize("transport", StoreTransport)
+async def test_a_connection_as_a_domain_is_that_domains(
+    store: Store, transport: StoreTransport
+) -> None:
     await store.carry_out(Introduce(S, 1, 1))
     await store.client.write("/local/domain/6/domid", b"6")
     await store.client.set_perms("/local/domain/6/domid", read_by(S))
-    with closing(await store.connect_as(S)) as connection:
-        assert isinstance(connection, socket.socket)
-        async with Client.from_socket(connection) as client:
+    with closing(await store.connect_as(S, transport)) as connection:
+        fds = [os.dup(fd) for fd in connection.descriptors]
+        connection.handed_over()
+        if transport is StoreTransport.SOCKET:
+            theirs = Client.from_socket(socket.socket(fileno=fds[0]))
+        else:
+            theirs = Client.from_ring(*fds)
+        async with theirs as client:
             assert await client.read("domid") == b"6"
+            with pytest.raises(RequestRefused):
+                await client.write("/vm", b"")
 
 
-async def test_a_domain_that_was_not_introduced_gets_no_connection(store: Store) -> None:
+async def test_a_ring_is_the_domains_until_its_connection_is_closed_here(store: Store) -> None:
+    await store.carry_out(Introduce(S, 1, 1))
+    connection = await store.connect_as(S, StoreTransport.RING)
+    connection.handed_over()
+    with pytest.raises(XenstoreUnavailable, match="domain 6 gets no xenstore ring"):
+        await store.connect_as(S, StoreTransport.RING)
+    connection.close()
+    with closing(await store.connect_as(S, StoreTransport.RING)) as another:
+        assert len(another.descriptors) == 3
+
+
+@pytest.mark.parametrize("transport", StoreTransport)
+async def test_a_domain_that_was_not_introduced_gets_no_connection(
+    store: Store, transport: StoreTransport
+) -> None:
     with pytest.raises(XenstoreUnavailable, match="domain 9 gets no xenstore connection"):
-        await store.connect_as(DomId(9))
+        await store.connect_as(DomId(9), transport)
 
 
 async def test_no_xenstored_is_an_error_that_names_the_directory(short_directory: Path) -> None:
