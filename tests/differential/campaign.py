@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-CONVERSATIONS: Final = int(os.environ.get("DIFFERENTIAL_CONVERSATIONS", "400"))
+CONVERSATIONS: Final = int(os.environ.get("DIFFERENTIAL_CONVERSATIONS", "300"))
 """Of each test."""
 
 

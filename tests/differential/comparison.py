@@ -7,6 +7,7 @@ from tests.differential.conversations import PROLOGUE, Bounds
 from tests.differential.known_differences import Generations, is_known
 from tests.differential.our_side import OurSide
 from tests.differential.real_side import RealSide
+from tests.differential.side import Side
 from tests.differential.steps import (
     DOMIDS,
     FIRST,
@@ -43,6 +44,7 @@ class Comparison:
     def __init__(self, real: RealXenstored, bounds: Bounds) -> None:
         self._real = RealSide(real)
         self._ours = OurSide(bounds.quotas)
+        self._sides: tuple[Side, Side] = (self._real, self._ours)
         self._transactions: dict[Who, list[int]] = {}
         """Open ones, oldest first."""
         self._alive: set[int] = set()
@@ -53,9 +55,9 @@ class Comparison:
         self.over = False
         """Nothing more is to be compared in this conversation."""
         self.requests = 0
-        for who in SOCKETS:
-            self._real.connect(who)
-            self._ours.connect(who)
+        for side in self._sides:
+            for who in SOCKETS:
+                side.connect(who)
         for step in PROLOGUE:
             self.play(step)
 
@@ -75,20 +77,20 @@ class Comparison:
             case Create(domid):
                 if domid not in self._alive | self._ours.introduced:
                     self._alive.add(domid)
-                    self._real.create(domid)
-                    self._ours.create(domid)
+                    for side in self._sides:
+                        side.create(domid)
             case ShutDown(domid):
                 # Of others the real one learns when it looks at all domains for another reason.
                 if domid in self._alive & self._ours.introduced:
                     self._shut_down.add(domid)
-                    self._real.shut_down(domid)
-                    self._ours.shut_down(domid)
+                    for side in self._sides:
+                        side.shut_down(domid)
                     self._compare(step)
             case Destroy(domid):
                 self._alive.discard(domid)
                 self._shut_down.discard(domid)
-                self._real.destroy(domid)
-                self._ours.destroy(domid)
+                for side in self._sides:
+                    side.destroy(domid)
                 self._compare(step)
 
     def compare_stores(self) -> None:
@@ -134,8 +136,7 @@ class Comparison:
                 packets.pop()
         first = self.requests + 1
         self.requests += len(packets)
-        self._real.say(who, packets)
-        self._ours.say(who, packets)
+        self._say(who, packets)
         heard = self._compare(step)[who] or ()
         replies = [message for message in heard if message.req_id >= first]
         for request, reply in zip(requests, replies, strict=False):
@@ -175,18 +176,21 @@ class Comparison:
     def _end(self, step: Step, who: Who) -> None:
         if not self._listens(who):
             return
-        self._real.say(who, [_OVERSIZE])
-        self._ours.say(who, [_OVERSIZE])
+        self._say(who, [_OVERSIZE])
         self._compare(step, [who])
         self._transactions.pop(who, None)
         if who in SOCKETS:
             self._reconnect(who)
 
     def _reconnect(self, who: Who) -> None:
-        for side in (self._real, self._ours):
+        for side in self._sides:
             side.hang_up(who)
             side.connect(who)
         self._transactions.pop(who, None)
+
+    def _say(self, who: Who, messages: Sequence[bytes]) -> None:
+        for side in self._sides:
+            side.say(who, messages)
 
     # -- what they are told
 
@@ -197,8 +201,7 @@ class Comparison:
             asked = [
                 _HEADER.pack(Op.IS_DOMAIN_INTRODUCED, 0, 0, 2) + b"%d\0" % domid for domid in DOMIDS
             ]
-            self._real.say(FIRST, asked)
-            self._ours.say(FIRST, asked)
+            self._say(FIRST, asked)
             self._hear(step, [FIRST])
         return self._hear(step, {*SOCKETS, *self._ours.rings, *more})
 

@@ -1,5 +1,6 @@
 """Random conversations."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -19,7 +20,7 @@ from tests.differential.steps import (
     Step,
     ring_of,
 )
-from tests.differential.vocabulary import GROUPS, MANY_CHILDREN
+from tests.differential.vocabulary import MANY_CHILDREN
 from xenstore_sim.store.quotas import Quotas
 from xenstore_sim.wire.ops import Op
 
@@ -43,23 +44,16 @@ BOUNDS = (
 EVERYONE = SOCKETS + tuple(map(ring_of, DOMIDS))
 _TX = st.sampled_from((0, 0, 0, 1, 1, 1, 2, 2, 3, 4_000_000_000))
 _WHO = st.sampled_from((*EVERYONE, *EVERYONE[:4]))
-_GROUP = st.integers(0, len(GROUPS) - 1)
 _DOMID = st.sampled_from(DOMIDS)
 
 
-_GROUPS = tuple(map(st.sampled_from, GROUPS))
-"""Made once: a strategy of many requests is costly to make."""
-
-
 @st.composite
-def _request(draw: st.DrawFn) -> Request:
-    request = draw(_GROUPS[draw(_GROUP)])
+def _request(draw: st.DrawFn, groups: tuple[st.SearchStrategy[Request], ...]) -> Request:
+    request = draw(groups[draw(st.integers(0, len(groups) - 1))])
     tx = draw(_TX)
     return replace(request, tx=tx) if tx else request
 
 
-_ONE = st.builds(Say, _WHO, st.tuples(_request()))
-_SEVERAL = st.builds(Say, _WHO, st.lists(_request(), min_size=2, max_size=6).map(tuple))
 _LIFE: st.SearchStrategy[Step] = st.one_of(
     st.builds(Introduce, st.sampled_from(SOCKETS), _DOMID),
     st.builds(Create, _DOMID),
@@ -69,15 +63,20 @@ _LIFE: st.SearchStrategy[Step] = st.one_of(
     st.builds(Oversize, _WHO),
     st.builds(Say, st.sampled_from(SOCKETS), st.just(MANY_CHILDREN)),
 )
-_STEP: st.SearchStrategy[Step] = st.integers(0, 19).flatmap(
-    lambda kind: _ONE if kind < 15 else _SEVERAL if kind < 18 else _LIFE
-)
-_STRETCH = st.lists(_STEP, max_size=20)
 
-CONVERSATIONS: st.SearchStrategy[tuple[Step, ...]] = st.tuples(*[_STRETCH] * 4).map(
-    lambda stretches: tuple(chain.from_iterable(stretches))
-)
-"""Several lists and not a long one: Hypothesis makes lists of about five."""
+
+def conversations(groups: Iterable[Sequence[Request]]) -> st.SearchStrategy[tuple[Step, ...]]:
+    """Conversations of these requests, and of what else happens to domains and connections."""
+    # Made once: a strategy of many requests is costly to make.
+    request = _request(tuple(map(st.sampled_from, groups)))
+    one = st.builds(Say, _WHO, st.tuples(request))
+    several = st.builds(Say, _WHO, st.lists(request, min_size=2, max_size=6).map(tuple))
+    step: st.SearchStrategy[Step] = st.integers(0, 19).flatmap(
+        lambda kind: one if kind < 15 else several if kind < 18 else _LIFE
+    )
+    # Several lists and not a long one: Hypothesis makes lists of about five.
+    stretches = (st.lists(step, max_size=20) for _ in range(4))
+    return st.tuples(*stretches).map(lambda each: tuple(chain.from_iterable(each)))
 
 
 def _prologue() -> tuple[Step, ...]:

@@ -57,7 +57,21 @@ def _generation(request: Request, real: Message, ours: Message) -> bool:
     )
 
 
-KNOWN: tuple[Known, ...] = (_stale_errno, _words_for_people, _memory_used, _generation)
+def _listed_twice(request: Request, real: Message, ours: Message) -> bool:
+    """A child that others removed and a transaction makes again, the real one lists twice in it,
+    as its copy of the directory lists it still. Such a transaction cannot be committed."""
+    if not request.type == real.type == ours.type == Op.DIRECTORY or not real.tx_id:
+        return False
+    return tuple(dict.fromkeys(real.payload.split(b"\0"))) == tuple(ours.payload.split(b"\0"))
+
+
+KNOWN: tuple[Known, ...] = (
+    _stale_errno,
+    _words_for_people,
+    _memory_used,
+    _generation,
+    _listed_twice,
+)
 
 
 def is_known(request: Request, real: Message, ours: Message) -> bool:

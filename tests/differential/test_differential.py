@@ -2,12 +2,14 @@
 
 import pytest
 from hypothesis import given, settings
+from hypothesis.strategies import SearchStrategy
 
-from tests.differential.campaign import CONVERSATIONS as HOW_MANY
-from tests.differential.campaign import Tally
+from tests.differential.campaign import CONVERSATIONS, Tally
 from tests.differential.comparison import Comparison
-from tests.differential.conversations import BOUNDS, CONVERSATIONS, PROLOGUE, Bounds
+from tests.differential.conversations import BOUNDS, PROLOGUE, Bounds, conversations
 from tests.differential.steps import Step
+from tests.differential.vocabulary import GROUPS
+from tests.differential.vocabulary import ONE_SUBTREE as ONE_SUBTREE_GROUPS
 from tests.oracle.real_xenstored import RealXenstored
 
 
@@ -25,10 +27,23 @@ def hold(real: RealXenstored, bounds: Bounds, conversation: tuple[Step, ...]) ->
     return comparison.requests
 
 
-@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda bounds: " ".join(bounds.options) or "default")
-def test_both_tell_the_same(bounds: Bounds, tally: Tally) -> None:
-    @settings(max_examples=HOW_MANY)
-    @given(CONVERSATIONS)
+ANY, ONE_SUBTREE = conversations(GROUPS), conversations(ONE_SUBTREE_GROUPS)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "bounds"),
+    [
+        pytest.param(ANY, BOUNDS[0], id="any"),
+        pytest.param(ANY, BOUNDS[1], id="small quotas"),
+        pytest.param(ANY, BOUNDS[2], id="small transactions"),
+        pytest.param(ONE_SUBTREE, BOUNDS[0], id="one subtree"),
+    ],
+)
+def test_both_tell_the_same(
+    strategy: SearchStrategy[tuple[Step, ...]], bounds: Bounds, tally: Tally
+) -> None:
+    @settings(max_examples=CONVERSATIONS)
+    @given(strategy)
     def converse(conversation: tuple[Step, ...]) -> None:
         with RealXenstored(*bounds.options) as real:
             tally.count(hold(real, bounds, conversation))

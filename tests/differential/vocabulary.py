@@ -102,7 +102,7 @@ CONTROLS = (
     ("help", "x"),
     ("check", "x"),
 )
-CHILDREN = tuple(f"{parent}/{'n' * 60}-{number}" for parent in ("/c", "x") for number in range(70))
+CHILDREN = tuple(f"{parent}/{'n' * 220}-{number}" for parent in ("/c", "x") for number in range(20))
 """Names to make a listing longer than a message, and a node larger than its quota."""
 
 
@@ -217,3 +217,18 @@ _OFTEN = (
 )
 GROUPS = (*(BY_OP[op] for op, times in _OFTEN for _ in range(times)), UNKNOWN)
 """Lists of requests; one is drawn of these, and of that a request."""
+_FEW_PATHS = (b"/a", b"/a/b", b"/a/b/c")
+_FEW_OPS = (Op.WRITE, Op.RM, Op.MKDIR, Op.SET_PERMS, Op.WATCH, Op.READ, Op.DIRECTORY, Op.GET_PERMS)
+ONE_SUBTREE = (
+    *(
+        tuple(
+            request
+            for request in BY_OP[op]
+            if request.payload.split(b"\0")[0] in _FEW_PATHS and len(request.payload) < 60
+        )
+        for op in _FEW_OPS
+    ),
+    *((Request(Op.TRANSACTION_START, b"\0"),) for _ in range(2)),
+    *((Request(Op.TRANSACTION_END, b"T\0"),) for _ in range(2)),
+)
+"""The same of three nodes alone: transactions, watches and permissions that meet."""

@@ -113,7 +113,7 @@ class Player:
                     case Kind.BLOCKED:
                         self.daemon.blocked(peer.conn)
                     case Kind.DISCONNECT:
-                        self.daemon.disconnect(peer.conn)
+                        self._carry_out(self.daemon.disconnect(peer.conn))
                         peer.closed = True
         self._read_all()
         self.peers = [peer for peer in self.peers if not peer.closed]

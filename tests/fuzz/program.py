@@ -6,9 +6,10 @@ from enum import IntEnum
 from typing import Final, Self
 
 from xenstore_sim.wire.compat import COMPAT_4_17, COMPAT_4_20, COMPAT_4_22, Compat
+from xenstore_sim.wire.names import DomId
 
 COMPATS: Final = (COMPAT_4_17, COMPAT_4_20, COMPAT_4_22)
-DOMAINS: Final = (1, 2, 3)
+DOMAINS: Final = (DomId(1), DomId(2), DomId(3))
 """Introduced at the start, each with a home of its own; 2 is a stub domain of 1."""
 _STEP: Final = struct.Struct("<BBH")
 

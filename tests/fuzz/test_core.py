@@ -1,5 +1,6 @@
 """Anything may arrive: programs of a fuzzer on the daemon's core, and what it found before."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,10 +149,9 @@ def leave_command(daemon: Daemon) -> None:
         (leave_command, "left to be told"),
     ],
 )
-def test_damage_is_seen(damage: object, told: str) -> None:
+def test_damage_is_seen(damage: Callable[[Daemon], None], told: str) -> None:
     daemon = sound_daemon()
     assert unsound(daemon) == ()
-    assert callable(damage)
     damage(daemon)
     assert told in "; ".join(unsound(daemon))
 

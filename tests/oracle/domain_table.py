@@ -8,7 +8,7 @@ DOMID_FIRST_RESERVED = 0x7FF0
 
 
 class DomainState(IntFlag):
-    """What stub.c finds in a domain's byte."""
+    """What stub/hypervisor.c finds in a domain's byte."""
 
     ABSENT = 0
     EXISTS = 1

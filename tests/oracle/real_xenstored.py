@@ -23,7 +23,7 @@ _START_S = 30
 _ANSWER_S = 20
 _DOM0_PORT = 1
 _VIRQ_DOMID, _VIRQ_DOM_EXC = 0xFFFFFFFF, 3
-"""As stub.c has them."""
+"""As stub/hypervisor.c has them."""
 
 
 class RealXenstored:

@@ -5,19 +5,19 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_SOURCE = Path(__file__).with_name("stub.c")
+_SOURCES = tuple(Path(__file__).with_name("stub").glob("*.c"))
 _COMPILE_S = 60
 
 
 class StubLibrary:
-    """`stub.c` as a shared library; its file goes with the last reference to this object."""
+    """`stub/` as a shared library; its file goes with the last reference to this object."""
 
     def __init__(self) -> None:
         self._directory = TemporaryDirectory(prefix="xenstored-stub-")
         self.path = Path(self._directory.name) / "stub.so"
         """What LD_PRELOAD names."""
         command = ("cc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o")
-        subprocess.run([*command, self.path, _SOURCE, "-ldl"], check=True, timeout=_COMPILE_S)
+        subprocess.run([*command, self.path, *_SOURCES, "-ldl"], check=True, timeout=_COMPILE_S)
 
 
 @cache

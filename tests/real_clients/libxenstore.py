@@ -4,6 +4,7 @@ A refusal is an OSError with the errno that the library set. Source: xenstore.h 
 """
 
 import ctypes
+import errno
 import os
 import select
 import threading
@@ -13,6 +14,8 @@ from ctypes import POINTER, c_bool, c_char_p, c_int, c_uint, c_ulong, c_void_p
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import pytest
 
 NO_TX: Final = 0
 UNWATCH_FILTER: Final = 4
@@ -139,7 +142,7 @@ class Handle:
         return entries
 
     def set_permissions(self, path: str, *entries: tuple[int, int], tx: int = NO_TX) -> None:
-        array = (Permission * len(entries))(*entries)
+        array = (Permission * len(entries))(*(Permission(*entry) for entry in entries))
         self._ask("xs_set_permissions", tx, path.encode(), array, len(entries))
 
     # -- transactions and watches
@@ -230,3 +233,11 @@ def opened(library: Library, socket: Path, flags: int = 0) -> Iterator[Handle]:
         yield handle
     finally:
         handle.close()
+
+
+@contextmanager
+def refused(number: int) -> Iterator[None]:
+    """The block must end with this errno."""
+    with pytest.raises(OSError) as caught:  # noqa: PT011  (the errno is what matters)
+        yield
+    assert caught.value.errno == number, errno.errorcode.get(caught.value.errno or 0)

@@ -110,13 +110,40 @@ def _begin_anew(world: World, domid: DomId) -> None:
 
 
 def _clean_up(world: World, domain: Domain) -> None:
-    domid = domain.domid
-    if (conn_id := world.by_domain.get(domid)) is not None:
+    """End the domain. Before it go, the newest hold first, the targets whose death waited only
+    for it."""
+    # By hand, not by recursion: targets can hold targets, more of them than Python's stack.
+    leaving = [domain]
+    _disconnect(world, domain)
+    while leaving:
+        target = _let_go(world, leaving[-1].domid)
+        if target is None:
+            _forget(world, leaving.pop())
+        else:
+            _disconnect(world, target)
+            leaving.append(target)
+
+
+def _disconnect(world: World, domain: Domain) -> None:
+    if (conn_id := world.by_domain.get(domain.domid)) is not None:
         end_connection(world, conn_id)
         world.commands.append(Close(conn_id))
     if domain.introduced:
-        world.commands.append(CloseDomain(domid))
-    _let_go(world, domid)
+        world.commands.append(CloseDomain(domain.domid))
+
+
+def _let_go(world: World, holder: DomId) -> Domain | None:
+    """Let go of the domain's targets; the next one that is to go for that."""
+    while targets := world.domains.held_by(holder):
+        target = world.domains.get(targets[-1])
+        world.domains.drop_hold(targets[-1], holder)
+        if target is not None and target.dead and not world.domains.is_held(target.domid):
+            return target
+    return None
+
+
+def _forget(world: World, domain: Domain) -> None:
+    domid = domain.domid
     _remove_owned(world, domid)
     if world.compat.strips_dead:
         _strip(world, domid)
@@ -129,18 +156,11 @@ def _clean_up(world: World, domain: Domain) -> None:
         world.notifier.domain_changed(RELEASE_DOMAIN, domid)
 
 
-def _let_go(world: World, holder: DomId) -> None:
-    """Let go of the domain's targets, the newest first; those whose death waited for that go before
-    the domain itself."""
-    while targets := world.domains.held_by(holder):
-        target = world.domains.get(targets[-1])
-        world.domains.drop_hold(targets[-1], holder)
-        if target is not None and target.dead and not world.domains.is_held(target.domid):
-            _clean_up(world, target)
-
-
 def _remove_owned(world: World, domid: DomId) -> None:
-    """Remove each node of the domain with all below, parents first, in the order of the tree."""
+    """Remove each node of the domain with all below, parents first, in the order of the tree.
+
+    The root stays, and is dom0's then.
+    """
     walk = [ROOT]
     while walk and world.tree.owned(domid):
         at = walk.pop()
@@ -148,8 +168,11 @@ def _remove_owned(world: World, domid: DomId) -> None:
         assert node is not None, f"{at} is listed and missing"
         if node.perms.owner == domid and at != ROOT:
             _remove(world, at)
-        else:
-            walk += (child(at, name) for name in reversed(node.child_names))
+            continue
+        walk += (child(at, name) for name in reversed(node.child_names))
+        if node.perms.owner == domid:
+            perms = node.perms.owned_by(DOM0)
+            world.tree.put(at, node.with_perms(perms, world.rules.stale_entries(node)))
 
 
 def _remove(world: World, path: AbsolutePath) -> None:

@@ -3,6 +3,8 @@
 Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
 """
 
+from functools import partial
+
 from xenstore_sim.store.call import Call
 from xenstore_sim.store.memory import grow
 from xenstore_sim.store.transactions import Transaction
@@ -51,16 +53,23 @@ def transaction_start(call: Call, request: m.TransactionStart) -> m.Reply:
     """TRANSACTION_START."""
     if call.transaction is not None:
         raise Refusal(Errno.EBUSY)
-    bound = None
+    max_accessed = None
     if not call.who.privileged:
         rules, quotas = call.world.quota_rules, call.quotas
         count = len(call.conn.transactions) + 1
         if rules.too_many_open(count, quotas.transactions):
             raise Refusal(Errno.ENOSPC)
         call.conn.account.note("transactions", count)
-        bound = rules.most(quotas.transaction_nodes)
-    tx_id = call.conn.transactions.add(Transaction(call.world.tree, call.conn.account, bound))
+        # Asked each time: the quota may change meanwhile.
+        max_accessed = partial(_most_accessed, call)
+    tx_id = call.conn.transactions.add(
+        Transaction(call.world.tree, call.conn.account, max_accessed)
+    )
     return m.Text(str(tx_id))
+
+
+def _most_accessed(call: Call) -> int | None:
+    return call.world.quota_rules.most(call.quotas.transaction_nodes)
 
 
 def transaction_end(call: Call, request: m.TransactionEnd) -> m.Reply:

@@ -4,7 +4,7 @@ first access, whose generation must still be the same at the end.
 Source: docs/misc/xenstore.txt, TRANSACTION_START; C xenstored for what conflicts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -46,8 +46,10 @@ class Transaction:
 
     __slots__ = ("_accessed", "_account", "_max_accessed", "_owned", "_tree", "poisoned", "size")
 
-    def __init__(self, tree: Tree, account: Account, max_accessed: int | None) -> None:
-        """account: of who began it. max_accessed: nodes it may touch; None: any number."""
+    def __init__(
+        self, tree: Tree, account: Account, max_accessed: Callable[[], int | None] | None
+    ) -> None:
+        """account: of who began it. max_accessed: how many nodes it may touch; None: any number."""
         self._tree = tree
         self._account = account
         self.size = 0
@@ -127,9 +129,11 @@ class Transaction:
     def _access(self, path: NodePath) -> _Access:
         access = self._accessed.get(path)
         if access is None:
-            if self._max_accessed is not None and len(self._accessed) >= self._max_accessed:
-                self.poisoned = True
-                raise Refusal(Errno.ENOSPC)
+            if self._max_accessed is not None:
+                most = self._max_accessed()
+                if most is not None and len(self._accessed) >= most:
+                    self.poisoned = True
+                    raise Refusal(Errno.ENOSPC)
             node = self._tree.get(path)
             access = self._accessed[path] = _Access(node, node)
             self.size += self._memory(path, node)

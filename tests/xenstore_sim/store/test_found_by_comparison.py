@@ -17,6 +17,7 @@ from xenstore_sim.store.quotas import Quotas
 from xenstore_sim.wire.compat import COMPAT_4_17, COMPAT_4_20, COMPAT_4_22, Compat
 from xenstore_sim.wire.layout import encode_packet
 from xenstore_sim.wire.messages import (
+    Control,
     Directory,
     DirectoryPart,
     Introduce,
@@ -26,6 +27,7 @@ from xenstore_sim.wire.messages import (
     Ok,
     Read,
     Release,
+    Request,
     Resume,
     Rm,
     SetPerms,
@@ -225,7 +227,7 @@ def test_rm_in_a_transaction_of_a_node_that_its_copy_of_the_parent_lacks(stage: 
 
 def test_the_first_event_of_a_watch_is_merged_with_an_equal_one_that_waits(stage: Stage) -> None:
     conn = stage.dom0.conn
-    watches = (Watch("/p", TOKEN), Write("/p/q", b""), Watch("/p/q", TOKEN))
+    watches: tuple[Request, ...] = (Watch("/p", TOKEN), Write("/p/q", b""), Watch("/p/q", TOKEN))
     packets = (
         encode_packet(int(each.op), number, NO_TX, encode_request(each))
         for number, each in enumerate(watches)
@@ -237,7 +239,7 @@ def test_the_first_event_of_a_watch_is_merged_with_an_equal_one_that_waits(stage
 
 def test_the_first_event_of_a_watch_of_a_special_node_always_comes(stage: Stage) -> None:
     conn = stage.dom0.conn
-    again = (Watch("@x", TOKEN), Unwatch("@x", TOKEN), Watch("@x", TOKEN))
+    again: tuple[Request, ...] = (Watch("@x", TOKEN), Unwatch("@x", TOKEN), Watch("@x", TOKEN))
     packets = (
         encode_packet(int(each.op), number, NO_TX, encode_request(each))
         for number, each in enumerate(again)
@@ -245,3 +247,13 @@ def test_the_first_event_of_a_watch_of_a_special_node_always_comes(stage: Stage)
     stage.daemon.feed(conn, b"".join(packets))
     types = [line.split()[0] for line in readable(stage.take(stage.dom0))]
     assert types == ["WATCH", "WATCH_EVENT", "UNWATCH", "WATCH", "WATCH_EVENT"]
+
+
+def test_a_new_bound_of_accessed_nodes_holds_for_open_transactions(stage: Stage) -> None:
+    dom0, dom1 = stage.dom0, stage.domain(1)
+    stage.converse(
+        started(dom1),
+        says(dom1, T1, Read("/"), Errno.EACCES),
+        says(dom0, NO_TX, Control(("quota", "set", "transaction-nodes", "1")), Text("OK")),
+        says(dom1, T1, Read("/tool"), Errno.ENOSPC),
+    )

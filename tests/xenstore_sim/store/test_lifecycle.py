@@ -333,3 +333,32 @@ def test_the_end_of_a_connection_is_not_the_end_of_its_domain(stage: Stage, dom0
         says(again, NO_TX, Read("/p"), Value(b"v")),
     )
     assert Close(dom3.conn) not in stage.commands
+
+
+def test_the_root_of_a_domain_that_goes_is_dom0s(stage: Stage, dom0: Peer) -> None:
+    guest = stage.domain(3)
+    stage.converse(
+        says(dom0, NO_TX, SetPerms("/", ("r3", "w7"))),
+        says(dom0, NO_TX, Mkdir("/theirs")),
+        says(dom0, NO_TX, Release(T)),
+        says(dom0, NO_TX, GetPerms("/"), PermsReply(NodePerms.of("r0", "w7"))),
+        says(dom0, NO_TX, Directory("/"), Listing(b"tool\0")),
+    )
+    assert stage.closed == [guest.conn]
+    assert stage.daemon.statistics().nodes == 5
+
+
+def test_a_long_chain_of_dead_targets_goes_with_the_last_stub(stage: Stage, dom0: Peer) -> None:
+    """Longer than Python's stack is deep."""
+    last = 1500
+    for domid in range(1, last + 1):
+        stage.send(dom0, NO_TX, Introduce(DomId(domid), 1, 1))
+    for domid in range(1, last):
+        stage.send(dom0, NO_TX, SetTarget(DomId(domid), DomId(domid + 1)))
+    for domid in range(2, last + 1):
+        stage.daemon.domain_destroyed(DomId(domid))
+    stage.converse(
+        says(dom0, NO_TX, IsDomainIntroduced(DomId(last)), Text("T")),
+        says(dom0, NO_TX, Release(DomId(1))),
+        says(dom0, NO_TX, IsDomainIntroduced(DomId(last)), Text("F")),
+    )
