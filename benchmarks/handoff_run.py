@@ -20,6 +20,7 @@ from handoff.errors import HandoffError, StageTimeout
 from handoff.keys import HandoffKeys
 from handoff.platforms import ROM_WINDOW, Platform, reservations
 from handoff.report import Report
+from handoff.single_error import single_error
 from handoff.store_values import Carrier
 from toolstack.attempt import Attempt, follow
 from toolstack.create import STUBDOM_UID_BASE, image_files
@@ -32,7 +33,6 @@ from toolstack.load import Loaded, LoadMethod, load, open_images, stage_places
 from toolstack.machine.none import NoMachine
 from toolstack.machine.port import Hardware
 from toolstack.publish import offer_writes, withdrawal
-from toolstack.single_error import single_error
 from toolstack.store import Store, open_store
 from xenstore_sim.server import ServerHandle, serve
 

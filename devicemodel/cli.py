@@ -13,6 +13,7 @@ from pathlib import Path
 import trio
 
 from devicemodel.discover import HostFiles
+from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod, read_option_rom
 from devicemodel.images.source import Image, host_image
 from devicemodel.run import Setup, serve
 from handoff.addresses import AddressError, GpaRange
@@ -77,7 +78,22 @@ def parser() -> argparse.ArgumentParser:
         "-xen-domid", dest="target", type=int, required=True, help="domid of the guest"
     )
     out.add_argument("-kernel", dest="kernel", type=Path, help="host file (native only)")
-    out.add_argument("-initrd", dest="ramdisk", type=Path, help="host file (native only)")
+    out.add_argument(
+        "-initrd",
+        dest="modules",
+        type=Path,
+        action="append",
+        default=[],
+        help="host file (native only); again for each module behind the ramdisk",
+    )
+    out.add_argument(
+        "--initrd-arguments",
+        dest="arguments",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="command line of the -initrd of the same number",
+    )
     out.add_argument(
         OPTION, dest="frame", action="append", default=[], help="piece of the frame, in order"
     )
@@ -88,6 +104,18 @@ def parser() -> argparse.ArgumentParser:
         required=True,
         metavar="FD[,FD,FD]",
         help="connected to xenstored; or a ring: page, doorbell to xenstored, doorbell from it",
+    )
+    out.add_argument(
+        "--ioreq-fd", type=int, default=None, help="ioreq channel to the guest's machine"
+    )
+    out.add_argument(
+        "--option-rom",
+        dest="roms",
+        action="append",
+        type=_option_rom,
+        default=[],
+        metavar="METHOD:FILE",
+        help="start kernels of METHOD (linux, multiboot, pvh) with this option ROM of QEMU",
     )
     out.add_argument("--ram-fd", type=int, required=True, help="memory file of the guest")
     out.add_argument(
@@ -117,7 +145,14 @@ def run(options: argparse.Namespace) -> None:
     native = _host_files(options)
     kept = [*options.xenstore_fds, options.ram_fd, 2]
     if native is not None:
-        kept += [image.file.fileno() for image in (native.kernel, native.ramdisk) if image]
+        images = (native.kernel, native.ramdisk, *native.more_modules)
+        kept += [image.file.fileno() for image in images if image is not None]
+    ioreqs = None
+    if options.ioreq_fd is not None:
+        kept.append(options.ioreq_fd)
+        ioreqs = socket.socket(fileno=options.ioreq_fd)
+        ioreqs.setblocking(False)
+    roms = tuple((method, read_option_rom(path)) for method, path in options.roms)
     # Here, while there is nothing to be locked out of: a ring is mapped.
     connection = _transport(options.xenstore_fds)
     ram = MemfdRam(options.ram_fd, options.regions)
@@ -127,6 +162,8 @@ def run(options: argparse.Namespace) -> None:
         frame_arguments=options.frame,
         native=native,
         offer_timeout_s=options.offer_timeout,
+        roms=OptionRoms(roms) if roms else None,
+        ioreqs=ioreqs,
     )
     prepared = prepare(mode=options.sandbox, keep_fds=kept, parent_pid=options.parent)
     trio.run(_main, connection, setup, prepared, Identity(options.uid, options.uid))
@@ -154,17 +191,22 @@ def log(line: str) -> None:
 def _host_files(options: argparse.Namespace) -> HostFiles | None:
     """The files of `-kernel` and `-initrd`, opened while there still is a file system."""
     if options.kernel is None:
-        if options.ramdisk is not None:
+        if options.modules:
             raise ConfigError("-initrd without -kernel: name the kernel, too")
         return None
     kernel = _open(Role.KERNEL, options.kernel)
-    ramdisk = None if options.ramdisk is None else _open(Role.RAMDISK, options.ramdisk)
-    return HostFiles(kernel, ramdisk)
+    if not options.modules:
+        return HostFiles(kernel, None)
+    arguments = (*options.arguments, *[""] * len(options.modules))
+    ramdisk = _open(Role.RAMDISK, options.modules[0], arguments[0])
+    more = zip(options.modules[1:], arguments[1:], strict=False)
+    return HostFiles(kernel, ramdisk, tuple(_open(Role.MODULE, *named) for named in more))
 
 
-def _open(role: Role, path: Path) -> Image:
+def _open(role: Role, path: Path, arguments: str = "") -> Image:
     try:
-        return host_image(role, io.FileIO(path, "rb"))
+        file = io.FileIO(path, "rb")
+        return host_image(role, file, os.fsencode(path.name), os.fsencode(arguments))
     except OSError as error:
         raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
 
@@ -186,6 +228,13 @@ def _descriptors(text: str) -> tuple[int, ...]:
     if len(fds) not in (1, 3) or text != ",".join(map(str, fds)):
         raise argparse.ArgumentTypeError(f"{text!r} is neither one descriptor nor three")
     return fds
+
+
+def _option_rom(text: str) -> tuple[RomMethod, Path]:
+    method, separator, path = text.partition(":")
+    if not separator or method not in {known.value for known in RomMethod}:
+        raise argparse.ArgumentTypeError(f"{text!r} is not METHOD:FILE")
+    return RomMethod(method), Path(path)
 
 
 def _region(text: str) -> RamRegion:

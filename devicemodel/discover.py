@@ -8,7 +8,7 @@ from devicemodel.guest_map import GuestMap
 from devicemodel.images.source import Image, Sources
 from devicemodel.ram_image import RamImage
 from handoff.addresses import PAGE
-from handoff.descriptor import Descriptor, Role
+from handoff.descriptor import Descriptor, Role, StagedImage
 from handoff.descriptor_codec import decode_descriptor
 from handoff.errors import DescriptorRefused
 from handoff.guest_ram import GuestRam
@@ -29,6 +29,7 @@ class HostFiles:
 
     kernel: Image
     ramdisk: Image | None
+    more_modules: tuple[Image, ...] = ()
 
 
 def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | None) -> Discovered:
@@ -53,13 +54,15 @@ def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | N
                 raise DescriptorRefused(f"images[{index}]", f"{image.range}: {conflict}")
         kernel = _ram_image(descriptor, Role.KERNEL, ram)
         ramdisk = _ram_image(descriptor, Role.RAMDISK, ram)
+        more = tuple(_image(staged, ram) for staged in descriptor.modules)
     else:
         if descriptor.images:
             raise DescriptorRefused("images", "must be empty where host files are used")
-        kernel, ramdisk = native.kernel, native.ramdisk
+        kernel, ramdisk, more = native.kernel, native.ramdisk, native.more_modules
     if kernel is None:
         raise DescriptorRefused("images", "no image has the role kernel")
-    return Discovered(generation, descriptor, Sources(kernel, ramdisk, descriptor.cmdline), guest)
+    sources = Sources(kernel, ramdisk, descriptor.cmdline, more)
+    return Discovered(generation, descriptor, sources, guest)
 
 
 def _check_map(guest: GuestMap) -> None:
@@ -74,6 +77,9 @@ def _check_map(guest: GuestMap) -> None:
 
 def _ram_image(descriptor: Descriptor, role: Role, ram: GuestRam) -> Image | None:
     staged = descriptor.image(role)
-    if staged is None:
-        return None
-    return Image(role, RamImage(ram, staged.range), staged.range.size)
+    return None if staged is None else _image(staged, ram)
+
+
+def _image(staged: StagedImage, ram: GuestRam) -> Image:
+    file = RamImage(ram, staged.range)
+    return Image(staged.role, file, staged.range.size, staged.name, staged.arguments)

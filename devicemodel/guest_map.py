@@ -73,6 +73,10 @@ class Space:
         self.guest = guest
         self._taken: list[GpaRange] = []
 
+    @property
+    def taken(self) -> tuple[GpaRange, ...]:
+        return tuple(self._taken)
+
     def take(self, where: GpaRange) -> GpaRange:
         """Marks `where` as used; it may overlap what is taken already."""
         self._taken.append(where)

@@ -8,6 +8,7 @@ from blake3 import blake3
 
 from devicemodel.bios_extension.block_codec import encode
 from devicemodel.bios_extension.rom import rom_image
+from devicemodel.fw_cfg.plan import FwCfgPlan
 from devicemodel.move import Landed, Moved, check_landed
 from handoff.addresses import Gpa, GpaRange, align_up
 from handoff.descriptor import Descriptor, Insert
@@ -31,24 +32,32 @@ def insert(moved: Moved, ram: GuestRam) -> Inserted:
     Raises: PlacementError if the window is full, DigestMismatch if it takes no writes.
     """
     plan = moved.placed.plan
+    descriptor = moved.placed.verified.found.descriptor
+    if isinstance(plan, FwCfgPlan):
+        # It is told nothing: what it needs, it asks fw_cfg for.
+        slot = free_slot(descriptor, len(plan.rom), ram)
+        landed = _write("option ROM", slot.start, plan.rom, ram)
+        return Inserted(moved, slot, (*moved.landed, landed))
     # The whole page: what the plan names is then the same however the images came here.
     block = encode(plan.block).ljust(plan.block_range.size, b"\0")
     rom = rom_image(plan.block_range.start)
-    descriptor = moved.placed.verified.found.descriptor
     if descriptor.insert is Insert.WINDOW:
         slot = free_slot(descriptor, len(rom), ram)
     else:
         slot = GpaRange(plan.rom_staging.start, len(rom))
-    written = []
-    for name, at, data in (
-        ("parameter block", plan.block_range.start, block),
-        ("BIOS extension", slot.start, rom),
-    ):
-        ram.write(at, data)
-        landed = Landed(name, GpaRange(at, len(data)), blake3(data).digest())
-        check_landed(landed, ram)
-        written.append(landed)
+    written = (
+        _write("parameter block", plan.block_range.start, block, ram),
+        _write("BIOS extension", slot.start, rom, ram),
+    )
     return Inserted(moved, slot, (*moved.landed, *written))
+
+
+def _write(name: str, at: Gpa, data: bytes, ram: GuestRam) -> Landed:
+    """Raises: DigestMismatch if it does not read back."""
+    ram.write(at, data)
+    landed = Landed(name, GpaRange(at, len(data)), blake3(data).digest())
+    check_landed(landed, ram)
+    return landed
 
 
 def free_slot(descriptor: Descriptor, size: int, ram: GuestRam) -> GpaRange:

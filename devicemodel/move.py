@@ -10,8 +10,8 @@ from blake3 import blake3
 from devicemodel.guest_map import Space
 from devicemodel.images.source import ImageSlice
 from devicemodel.move_order import Move, order_moves
-from devicemodel.place import Placed
-from devicemodel.plan import BootPlan, Placement
+from devicemodel.place import Placed, Plan
+from devicemodel.plan import Placement
 from devicemodel.verify import Verified
 from handoff.addresses import PAGE, Gpa, GpaRange
 from handoff.errors import DigestMismatch, ImageError
@@ -69,7 +69,7 @@ def move(placed: Placed, ram: GuestRam) -> Moved:
                 landed.append(_announced(p, p.content, placed.verified))
     # What is made here goes last: its place may have been somebody's source until now.
     for p in waiting:
-        if isinstance(p.content, bytes):
+        if isinstance(p.content, bytes | memoryview):
             ram.write(p.range.start, p.content)
             landed.append(Landed(p.name, p.range, blake3(p.content).digest()))
     released = _release_staging(placed.verified, plan, ram)
@@ -82,12 +82,12 @@ def _announced(placement: Placement, part: ImageSlice, verified: Verified) -> La
     The part of a kernel that is not in RAM any more is the private copy that was parsed: so
     parsed bytes, placed bytes and announced bytes are shown to be the same ones.
     """
-    image = verified.found.descriptor.image(part.image.role)
-    assert image is not None
-    prefix = b"" if part.offset == 0 else verified.kernel.setup
-    assert part.offset == len(prefix)
+    here = part.location
+    assert here is not None
+    (image,) = (i for i in verified.found.descriptor.images if i.range.contains(here))
+    assert part.offset == len(part.before)
     assert part.offset + part.size == image.range.size
-    return Landed(placement.name, placement.range, image.digest, prefix)
+    return Landed(placement.name, placement.range, image.digest, part.before)
 
 
 def check_landed(landed: Landed, ram: GuestRam) -> None:
@@ -128,15 +128,14 @@ def _scratch(placed: Placed) -> Callable[[int], GpaRange]:
     return lambda size: space.highest(size, PAGE, found.guest.staging, "a circle of moves")
 
 
-def _kept(plan: BootPlan) -> Iterable[GpaRange]:
-    yield plan.block_range
-    yield plan.rom_staging
+def _kept(plan: Plan) -> Iterable[GpaRange]:
+    yield from plan.kept
     for p in plan.placements:
         if p.when is not When.RUN:
             yield p.range
 
 
-def _release_staging(verified: Verified, plan: BootPlan, ram: GuestRam) -> int:
+def _release_staging(verified: Verified, plan: Plan, ram: GuestRam) -> int:
     """Gives staging that holds nothing of the plan back, so that images cost the host once."""
     released = 0
     for image in verified.found.descriptor.images:

@@ -16,8 +16,9 @@ class Placement:
 
     name: str
     range: GpaRange
-    content: ImageSlice | bytes | None
-    """bytes of an image, bytes made here, or None for a range that is only kept free"""
+    content: ImageSlice | bytes | memoryview | None
+    """bytes of an image, bytes made here (a view where they are many), or None for a range that
+    is only kept free"""
     when: When
     reason: str
 
@@ -40,6 +41,11 @@ class BootPlan:
     """where the parameter block waits for the BIOS extension"""
     rom_staging: GpaRange
     """where the BIOS extension lies if firmware gets it as a file"""
+
+    @property
+    def kept(self) -> tuple[GpaRange, ...]:
+        """What is used beside the placements."""
+        return (self.block_range, self.rom_staging)
 
     def __post_init__(self) -> None:
         waiting = [p.range for p in self.placements if p.when is When.NOW]

@@ -22,6 +22,10 @@ class RamImage(io.RawIOBase):
         self.range = where
         self._at = 0
 
+    def moved_to(self, start: Gpa) -> RamImage:
+        """The image as it is once its bytes were moved to `start`."""
+        return RamImage(self._ram, GpaRange(start, self.range.size))
+
     def readable(self) -> bool:
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devicemodel.fw_cfg.plan import FwCfgPlan
 from devicemodel.insert import Inserted
 from devicemodel.move import check_landed
 from handoff.guest_ram import GuestRam
@@ -27,10 +28,15 @@ def report(inserted: Inserted) -> Report:
     moved = inserted.moved
     plan = moved.placed.plan
     placements = [placement.described() for placement in plan.placements]
-    placements.append(
-        PlacedRange("parameter block", plan.block_range, When.NOW, "read by the BIOS extension")
-    )
-    placements.append(PlacedRange("BIOS extension", inserted.rom, When.NOW, "option ROM with BEV"))
+    if isinstance(plan, FwCfgPlan):
+        placements.append(PlacedRange("option ROM", inserted.rom, When.NOW, "QEMU's, unmodified"))
+    else:
+        placements += (
+            PlacedRange(
+                "parameter block", plan.block_range, When.NOW, "read by the BIOS extension"
+            ),
+            PlacedRange("BIOS extension", inserted.rom, When.NOW, "option ROM with BEV"),
+        )
     return Report(
         plan.method,
         tuple(sorted(placements, key=lambda placed: (placed.range.start, placed.name))),

@@ -6,6 +6,7 @@ offer is withdrawn, when it failed and said so, or when its xenstore connection 
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 import trio
 
 from devicemodel.discover import HostFiles
+from devicemodel.fw_cfg.option_roms import OptionRoms
+from devicemodel.ioreq_service import serve_ioreqs
 from devicemodel.stage_work import StageWork
 from handoff.carriers import arguments, base64_chunks, memory
 from handoff.conversation.devicemodel_side import (
@@ -45,6 +48,7 @@ from handoff.errors import (
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered, numbered_nodes
 from handoff.report import encode_report
+from handoff.single_error import single_error
 from handoff.stages import Stage
 from handoff.store_values import RUNNING, Answer, Offer, OfferState
 from xenstore_sim.client import Client, Transaction, Watch
@@ -70,6 +74,10 @@ class Setup:
     native: HostFiles | None
     offer_timeout_s: float
     """longest wait for an offer, seconds"""
+    roms: OptionRoms | None = None
+    """QEMU's option ROMs, if they are to start the guest"""
+    ioreqs: socket.socket | None = None
+    """ioreq channel to the guest's machine, if it has one"""
 
 
 async def serve(client: Client, setup: Setup, log: Log) -> None:
@@ -81,11 +89,18 @@ async def serve(client: Client, setup: Setup, log: Log) -> None:
         with trio.fail_after(ANSWER_S):
             keys = await _own_keys(client, setup)
         async with client.watch(keys.offer_state) as watch:
-            await _Server(client, setup, keys, log).run(watch)
+            with single_error():
+                async with trio.open_nursery() as nursery:
+                    await _Server(client, setup, keys, log, nursery).follow(watch)
+                    nursery.cancel_scope.cancel()
     except XenstoreError as error:
         raise XenstoreUnavailable(f"xenstore connection lost: {error}") from error
     except trio.TooSlowError as error:
-        raise XenstoreUnavailable(f"xenstored did not answer within {ANSWER_S:g} s") from error
+        raise _silent() from error
+
+
+def _silent() -> XenstoreUnavailable:
+    return XenstoreUnavailable(f"xenstored did not answer within {ANSWER_S:g} s")
 
 
 async def _own_keys(client: Client, setup: Setup) -> HandoffKeys:
@@ -101,15 +116,26 @@ async def _own_keys(client: Client, setup: Setup) -> HandoffKeys:
 
 
 class _Server:
-    def __init__(self, client: Client, setup: Setup, keys: HandoffKeys, log: Log) -> None:
+    def __init__(
+        self, client: Client, setup: Setup, keys: HandoffKeys, log: Log, beside: trio.Nursery
+    ) -> None:
+        """beside: where the devices are served once the guest may run."""
+        self._beside = beside
         self._client = client
         self._setup = setup
         self._keys = keys
         self._log = log
         self._side = DeviceModelSide()
-        self._work = StageWork(setup.ram, setup.native)
+        self._work = StageWork(setup.ram, setup.native, setup.roms)
 
-    async def run(self, watch: Watch) -> None:
+    async def follow(self, watch: Watch) -> None:
+        """Serves the offer to its end. Raises: XenstoreUnavailable, and what ended it."""
+        try:
+            await self._follow(watch)
+        except trio.TooSlowError as error:
+            raise _silent() from error
+
+    async def _follow(self, watch: Watch) -> None:
         """Follows commands as they come; before each stage it looks for a withdrawal."""
         todo: deque[Command] = deque()
         while True:
@@ -215,6 +241,8 @@ class _Server:
             await self._client.transaction(write)
         if tell.stage is Stage.READY:
             await self._client.write(keys.running, RUNNING)
+            if self._setup.ioreqs is not None:
+                self._beside.start_soon(serve_ioreqs, self._setup.ioreqs, self._work.devices())
         self._log(f"{tell.stage.value}" + (f": {tell.error}" if tell.error else ""))
 
     async def _still_offered(self, transaction: Transaction, generation: int) -> None:

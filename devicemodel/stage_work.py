@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from devicemodel.discover import Discovered, HostFiles, discover
+from devicemodel.fw_cfg.device import PORTS, FwCfg
+from devicemodel.fw_cfg.items import machine_items
+from devicemodel.fw_cfg.option_roms import OptionRoms
+from devicemodel.fw_cfg.plan import FwCfgPlan
 from devicemodel.insert import Inserted, insert
+from devicemodel.io_dispatch import IoDispatch
 from devicemodel.move import Moved, move
 from devicemodel.place import Placed, place
 from devicemodel.ready import Ready, ready, report
@@ -12,14 +17,21 @@ from handoff.guest_ram import GuestRam
 from handoff.report import Report
 from handoff.stages import Stage
 
+VCPUS = 1
+"""Of every guest here: the machines of this release have one."""
+
 Result = Discovered | Verified | Placed | Moved | Inserted | Ready
 
 
 class StageWork:
     """Does the stages of one offer in guest RAM, and remembers only the last result."""
 
-    def __init__(self, ram: GuestRam, native: HostFiles | None) -> None:
+    def __init__(
+        self, ram: GuestRam, native: HostFiles | None, roms: OptionRoms | None = None
+    ) -> None:
+        """roms: QEMU's option ROMs, if they are to start the guest."""
         self._ram = ram
+        self._roms = roms
         self._native = native
         self._last: Result | None = None
 
@@ -34,7 +46,7 @@ class StageWork:
             case Discovered() as found if stage is Stage.VERIFIED:
                 self._last = verify(found, self._ram)
             case Verified() as verified if stage is Stage.PLACED:
-                self._last = place(verified)
+                self._last = place(verified, self._roms)
             case Placed() as placed if stage is Stage.MOVED:
                 self._last = move(placed, self._ram)
             case Moved() as moved if stage is Stage.INSERTED:
@@ -43,6 +55,17 @@ class StageWork:
                 self._last = ready(inserted, self._ram)
             case _:
                 raise AssertionError(f"{stage} does not follow {type(self._last).__name__}")
+
+    def devices(self) -> IoDispatch:
+        """The devices that the guest finds here; to be asked for after READY."""
+        assert isinstance(self._last, Ready), self._last
+        placed = self._last.inserted.moved.placed
+        dispatch = IoDispatch(self._ram)
+        if isinstance(placed.plan, FwCfgPlan):
+            e820 = placed.verified.found.descriptor.e820
+            items = machine_items(e820.ram_bytes(), VCPUS, placed.plan.items)
+            dispatch.claim(PORTS, FwCfg(items, self._ram))
+        return dispatch
 
     def report(self) -> Report:
         """What was done; to be asked for between INSERTED and READY."""

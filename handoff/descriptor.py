@@ -13,6 +13,10 @@ from handoff.platforms import Platform, Reservation
 CMDLINE_MAX_BYTES = 4095
 """Longest command line carried, without NUL; a kernel may take less."""
 IMAGES_MAX = 16
+NAME_MAX_BYTES = 255
+"""Longest name of an image: what a file system takes."""
+STRINGS_MAX_BYTES = 16 * 1024
+"""Command line, names and arguments of one descriptor together, so that its frame has room."""
 E820_MAX = 128
 RESERVATIONS_MAX = 32
 
@@ -22,6 +26,9 @@ class Role(Enum):
 
     KERNEL = "kernel"
     RAMDISK = "ramdisk"
+    """the first image beside the kernel"""
+    MODULE = "module"
+    """another one behind it; several, in the descriptor's order"""
 
 
 class BootMethod(Enum):
@@ -29,6 +36,26 @@ class BootMethod(Enum):
 
     AUTO = "auto"
     LINUX = "linux"
+    PVH = "pvh"
+    """an ELF by its PHYS32_ENTRY note, that in a bzImage, too"""
+    MULTIBOOT = "multiboot"
+
+
+class EntryMode(Enum):
+    """In which mode of the CPU a Linux kernel is entered; AUTO is real mode, as in QEMU."""
+
+    AUTO = "auto"
+    REAL = "real"
+    PROTECTED = "32"
+    LONG = "64"
+
+
+class Subarch(Enum):
+    """What a Linux kernel is told of its platform in setup_header.hardware_subarch."""
+
+    PC = "pc"
+    XEN = "xen"
+    """2, with hardware_subarch_data at an hvm_start_info: for kernels that know of it"""
 
 
 class Insert(Enum):
@@ -48,6 +75,10 @@ class StagedImage:
     range: GpaRange
     digest: bytes
     """BLAKE3 of the range, DIGEST_BYTES long"""
+    name: bytes = b""
+    """of the file, without its folder, at most NAME_MAX_BYTES"""
+    arguments: bytes = b""
+    """its own command line, without NUL, at most CMDLINE_MAX_BYTES"""
 
     def __post_init__(self) -> None:
         assert len(self.digest) == DIGEST_BYTES
@@ -71,12 +102,25 @@ class Descriptor:
     """without NUL, at most CMDLINE_MAX_BYTES"""
     images: tuple[StagedImage, ...]
     """empty when the device model was given the host's files itself (native)"""
+    entry: EntryMode = EntryMode.AUTO
+    subarch: Subarch = Subarch.PC
 
     def __post_init__(self) -> None:
         if len(self.cmdline) > CMDLINE_MAX_BYTES or b"\0" in self.cmdline:
             raise ValueError(f"cmdline has {len(self.cmdline)} bytes or a NUL")
-        if len({image.role for image in self.images}) != len(self.images):
+        for image in self.images:
+            if len(image.name) > NAME_MAX_BYTES or b"\0" in image.name:
+                raise ValueError(f"a name has {len(image.name)} bytes or a NUL")
+            if len(image.arguments) > CMDLINE_MAX_BYTES or b"\0" in image.arguments:
+                raise ValueError(f"arguments have {len(image.arguments)} bytes or a NUL")
+        strings = (self.cmdline, *(image.name + image.arguments for image in self.images))
+        if sum(map(len, strings)) > STRINGS_MAX_BYTES:
+            raise ValueError(f"cmdline, names and arguments have over {STRINGS_MAX_BYTES} bytes")
+        single = [image.role for image in self.images if image.role is not Role.MODULE]
+        if len(set(single)) != len(single):
             raise ValueError("two images of one role")
+        if len(single) < len(self.images) and Role.RAMDISK not in single:
+            raise ValueError("a module, but no ramdisk in front of it")
         both = first_overlap(image.range for image in self.images)
         if both is not None:
             raise ValueError(f"images at {both[0]} and {both[1]} overlap")
@@ -84,3 +128,8 @@ class Descriptor:
     def image(self, role: Role) -> StagedImage | None:
         """The image of `role`, if there is one."""
         return next((image for image in self.images if image.role is role), None)
+
+    @property
+    def modules(self) -> tuple[StagedImage, ...]:
+        """Those behind the ramdisk, in order."""
+        return tuple(image for image in self.images if image.role is Role.MODULE)

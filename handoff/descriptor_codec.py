@@ -9,12 +9,15 @@ from handoff.descriptor import (
     CMDLINE_MAX_BYTES,
     E820_MAX,
     IMAGES_MAX,
+    NAME_MAX_BYTES,
     RESERVATIONS_MAX,
     BootMethod,
     Descriptor,
+    EntryMode,
     Insert,
     Role,
     StagedImage,
+    Subarch,
 )
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.errors import DescriptorRefused
@@ -42,9 +45,17 @@ def encode_descriptor(descriptor: Descriptor, generation: int) -> bytes:
             "window_start": descriptor.rom_window.start,
             "window_size": descriptor.rom_window.size,
             "boot": descriptor.boot.value,
+            "entry": descriptor.entry.value,
+            "subarch": descriptor.subarch.value,
             "cmdline": descriptor.cmdline,
             "images": [
-                {**_pack(image.range), "role": image.role.value, "digest": image.digest}
+                {
+                    **_pack(image.range),
+                    "role": image.role.value,
+                    "digest": image.digest,
+                    "name": image.name,
+                    "arguments": image.arguments,
+                }
                 for image in descriptor.images
             ],
         },
@@ -63,6 +74,8 @@ def decode_descriptor(frame: bytes) -> tuple[int, Descriptor]:
     insert = fields.choice("insert", Insert)
     window = fields.range("window_start", "window_size")
     boot = fields.choice("boot", BootMethod)
+    entry = fields.choice("entry", EntryMode)
+    subarch = fields.choice("subarch", Subarch)
     cmdline = fields.binary("cmdline", 0, CMDLINE_MAX_BYTES)
     images = fields.each("images", IMAGES_MAX, _read_image)
     fields.done()
@@ -71,7 +84,9 @@ def decode_descriptor(frame: bytes) -> tuple[int, Descriptor]:
     except ValueError as error:
         raise DescriptorRefused("e820", str(error)) from error
     try:
-        descriptor = Descriptor(platform, e820, reserved, insert, window, boot, cmdline, images)
+        descriptor = Descriptor(
+            platform, e820, reserved, insert, window, boot, cmdline, images, entry, subarch
+        )
     except ValueError as error:
         raise DescriptorRefused("payload", str(error)) from error
     return envelope.generation, descriptor
@@ -94,4 +109,6 @@ def _read_reservation(fields: Fields) -> Reservation:
 def _read_image(fields: Fields) -> StagedImage:
     where = fields.range("start", "size")
     role = fields.choice("role", Role)
-    return StagedImage(role, where, fields.binary("digest", DIGEST_BYTES, DIGEST_BYTES))
+    digest = fields.binary("digest", DIGEST_BYTES, DIGEST_BYTES)
+    name = fields.binary("name", 0, NAME_MAX_BYTES)
+    return StagedImage(role, where, digest, name, fields.binary("arguments", 0, CMDLINE_MAX_BYTES))

@@ -54,6 +54,12 @@ class E820Map:
         """All RAM, ascending."""
         return tuple(entry.range for entry in self.entries if is_ram(entry))
 
+    def ram_bytes(self) -> int:
+        """What a PC of this map was given as RAM: all from 0 to the end of low RAM, the window
+        and the ROMs below 1 MiB included, and all above 4 GiB."""
+        above = sum(ram.size for ram in self.ram() if ram.start >= FOUR_GIB)
+        return self.low_ram_end() + above
+
     def low_ram_end(self) -> Gpa:
         """T: end of the last RAM range below 4 GiB, 4 GiB itself if it runs on above."""
         return Gpa(max(min(ram.end, FOUR_GIB) for ram in self.ram() if ram.start < FOUR_GIB))

@@ -59,7 +59,8 @@ def _fixed(platform: Platform) -> tuple[Reservation, ...]:
     low = (
         Reservation(GpaRange.between(0, 0x7000), "interrupt vectors, BIOS data", Until.ALWAYS),
         Reservation(LOW_MEMORY_FREE_AT_BEV, "firmware scratch, zeroed at int 19h", Until.BEV),
-        Reservation(GpaRange.between(0x90000, 0x100000), "EBDA, VGA, option ROMs", Until.ALWAYS),
+        Reservation(GpaRange.between(0x90000, 0x9F000), "memory below the EBDA", Until.BEV),
+        Reservation(GpaRange.between(0x9F000, 0x100000), "EBDA, VGA, option ROMs", Until.ALWAYS),
     )
     if platform is Platform.QEMU_PC:
         return low

@@ -16,7 +16,15 @@ from blake3 import blake3
 from devicemodel.discover import HostFiles
 from devicemodel.images.source import Image, host_image
 from handoff.addresses import FOUR_GIB, MIB, Gpa, GpaRange
-from handoff.descriptor import BootMethod, Descriptor, Insert, Role, StagedImage
+from handoff.descriptor import (
+    BootMethod,
+    Descriptor,
+    EntryMode,
+    Insert,
+    Role,
+    StagedImage,
+    Subarch,
+)
 from handoff.e820 import E820Map
 from handoff.guest_ram import MemfdRam, RamRegion, create_ram_file, regions_for
 from handoff.platforms import (
@@ -65,13 +73,17 @@ class BzImage:
     kernel_alignment: int = 0x200000
     relocatable_kernel: int = 1
     min_alignment: int = 21
-    xloadflags: int = 0x007F
+    xloadflags: int = 0x0009  # 64-bit entry; nothing above initrd_addr_max
     cmdline_size: int = 2047
     pref_address: int = 0x1000000
     init_size: int = 0x50000
     payload_bytes: int = 0x12345
     boot_flag: int = 0xAA55
     magic: bytes = b"HdrS"
+    jump: int = 0x6AEB  # jmp +0x6a: the header ends at 0x26c
+    setup_data: int = 0
+    payload_offset: int = 0
+    payload_length: int = 0
     seed: int = 1
 
     @property
@@ -79,16 +91,20 @@ class BzImage:
         return ((self.setup_sects or 4) + 1) * 512
 
     def build(self) -> bytes:
-        """The file: boot sector and setup code, then the protected-mode part."""
+        """The file: boot sector and setup code, then the protected-mode part.
+
+        Version 0 has no header at all, only the boot sector's fields.
+        """
         image = bytearray(noise(self.setup_bytes + self.payload_bytes, self.seed))
         syssize = -(-self.payload_bytes // 16)
         for offset, since, form, value in (
             (0x1F1, 0x000, "<B", self.setup_sects),  # 512-byte sectors, 0 means 4
-            (0x1F4, 0x204, "<I", syssize),  # protected-mode part, 16-byte units
+            (0x1F4, 0x000, "<H", syssize & 0xFFFF),  # protected-mode part, 16-byte units
+            (0x1F4, 0x204, "<I", syssize),
             (0x1FE, 0x000, "<H", self.boot_flag),
-            (0x200, 0x200, "<H", 0x66EB),  # jmp +0x66: header ends at 0x268
-            (0x202, 0x000, "4s", self.magic),
-            (0x206, 0x000, "<H", self.version),
+            (0x200, 0x200, "<H", self.jump),
+            (0x202, 0x001, "4s", self.magic),
+            (0x206, 0x001, "<H", self.version),
             (0x210, 0x200, "<B", 0x00),  # type_of_loader, for the loader to write
             (0x211, 0x200, "<B", self.loadflags),
             (0x214, 0x200, "<I", self.code32_start),
@@ -102,6 +118,11 @@ class BzImage:
             (0x235, 0x20A, "<B", self.min_alignment),  # log2
             (0x236, 0x20C, "<H", self.xloadflags),
             (0x238, 0x206, "<I", self.cmdline_size),
+            (0x23C, 0x207, "<I", 0),  # hardware_subarch
+            (0x240, 0x207, "<Q", 0),  # hardware_subarch_data
+            (0x248, 0x208, "<I", self.payload_offset),
+            (0x24C, 0x208, "<I", self.payload_length),
+            (0x250, 0x209, "<Q", self.setup_data),
             (0x258, 0x20A, "<Q", self.pref_address),
             (0x260, 0x20A, "<I", self.init_size),
         ):
@@ -149,6 +170,9 @@ class Guest:
         *,
         cmdline: bytes = b"console=ttyS0 nokaslr",
         insert: Insert = Insert.WINDOW,
+        boot: BootMethod = BootMethod.AUTO,
+        entry: EntryMode = EntryMode.AUTO,
+        subarch: Subarch = Subarch.PC,
     ) -> Descriptor:
         """What a toolstack would tell of this guest."""
         return Descriptor(
@@ -157,9 +181,11 @@ class Guest:
             reserved=reservations(self.platform, self.e820),
             insert=insert,
             rom_window=ROM_WINDOW,
-            boot=BootMethod.AUTO,
+            boot=boot,
             cmdline=cmdline,
             images=tuple(images),
+            entry=entry,
+            subarch=subarch,
         )
 
     def stage(self, role: Role, content: bytes, at: int) -> StagedImage:

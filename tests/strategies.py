@@ -12,9 +12,11 @@ from handoff.descriptor import (
     E820_MAX,
     BootMethod,
     Descriptor,
+    EntryMode,
     Insert,
     Role,
     StagedImage,
+    Subarch,
 )
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.frame import GENERATION_MAX
@@ -51,16 +53,24 @@ def reservations() -> st.SearchStrategy[tuple[Reservation, ...]]:
     return st.lists(one, max_size=8).map(tuple)
 
 
+_strings = st.binary(max_size=40).map(lambda raw: raw.replace(b"\0", b" "))
+
+
 @st.composite
 def staged_images(draw: st.DrawFn) -> tuple[StagedImage, ...]:
-    """At most one image a role, disjoint, in any order."""
-    roles = draw(st.permutations(list(Role)))[: draw(st.integers(0, len(Role)))]
+    """At most one kernel and ramdisk, modules if there is one; disjoint, in any order."""
+    single = [role for role in Role if role is not Role.MODULE]
+    roles = draw(st.permutations(single))[: draw(st.integers(0, len(single)))]
+    if Role.RAMDISK in roles:
+        more = [Role.MODULE] * draw(st.integers(0, 3))
+        roles = draw(st.permutations([*roles, *more]))
     at = 0
     images = []
     for role in roles:
         at += draw(st.integers(0, 1 << 40))
         size = draw(st.integers(1, 1 << 40))
-        images.append(StagedImage(role, GpaRange(Gpa(at), size), draw(digests)))
+        strings = draw(_strings), draw(_strings)
+        images.append(StagedImage(role, GpaRange(Gpa(at), size), draw(digests), *strings))
         at += size
     return tuple(images)
 
@@ -82,6 +92,8 @@ def descriptors() -> st.SearchStrategy[Descriptor]:
         boot=st.sampled_from(BootMethod),
         cmdline=cmdlines(),
         images=staged_images(),
+        entry=st.sampled_from(EntryMode),
+        subarch=st.sampled_from(Subarch),
     )
 
 

@@ -18,9 +18,10 @@ import click
 import trio
 
 from handoff.confinement import Mode
-from handoff.descriptor import BootMethod
+from handoff.descriptor import BootMethod, EntryMode, Subarch
 from handoff.errors import ConfigError, HandoffError, ImageError, InternalError
 from handoff.platforms import Platform
+from handoff.single_error import innermost, single_error
 from handoff.store_values import Carrier
 from toolstack.config import GuestConfig, read_config
 from toolstack.console import Console, open_serial_file
@@ -32,9 +33,9 @@ from toolstack.guest_run import Patience
 from toolstack.json_lines import JsonProgress
 from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice, choose_machine
+from toolstack.option_roms import RomChoice, rom_arguments
 from toolstack.options import boot_options
 from toolstack.progress import Progress
-from toolstack.single_error import innermost, single_error
 from toolstack.tee import Tee
 from toolstack.terminal import TextProgress
 
@@ -185,6 +186,9 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
     patience = Patience(options["silence"] or None, options["timeout"])
     if choice is MachineChoice.NONE:
         patience = Patience(None, None)
+    rom_words = _rom_words(options)
+    if rom_words and choice is MachineChoice.AUTO:
+        choice = MachineChoice.EMULATOR
     log = partial(progress.log, "machine")
     return Request(
         config=config,
@@ -193,6 +197,8 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         carrier=Carrier(options["carrier"]),
         platform=Platform(options["platform"]),
         boot=BootMethod(options["boot"]),
+        entry=EntryMode(options["entry"]),
+        subarch=Subarch(options["subarch"]),
         native=options["native"],
         load_method=LoadMethod(options["load_method"]),
         sandbox=sandbox,
@@ -200,9 +206,25 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         stage_timeout_s=options["stage_timeout"],
         xenstore=options["xenstore"],
         stubdom_xenstore=StoreTransport(options["stubdom_xenstore"]),
+        rom_words=rom_words,
         device_model_program=_program(options["device_model"]),
         waiting=click.get_current_context().find_object(WaitingProcess),
     )
+
+
+def _rom_words(options: dict[str, Any]) -> tuple[str, ...]:
+    """The device model's words for ROMs of QEMU, none for our own. Raises: ConfigError."""
+    if RomChoice(options["rom"]) is RomChoice.OWN:
+        if options["rom_file"] is not None:
+            raise ConfigError("--rom-file is for --rom qemu: add that, or leave both away")
+        return ()
+    machine = options["machine"]
+    if MachineChoice(machine) not in (MachineChoice.AUTO, MachineChoice.EMULATOR):
+        raise ConfigError(
+            f"--rom qemu: with --machine {machine} no port access reaches the device model "
+            "(QEMU serves its ROMs a fw_cfg of its own): take --machine emulator"
+        )
+    return rom_arguments(options["rom_file"])
 
 
 def _program(command: str | None) -> Sequence[str]:

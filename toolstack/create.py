@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from handoff.addresses import GpaRange
 from handoff.carriers import arguments, memory
 from handoff.confinement import Mode
 from handoff.conversation.toolstack_side import worth_retrying
-from handoff.descriptor import BootMethod, Descriptor, Role, StagedImage
+from handoff.descriptor import BootMethod, Descriptor, EntryMode, Role, StagedImage, Subarch
 from handoff.descriptor_codec import encode_descriptor
 from handoff.errors import ConfigError, HandoffError, XenstoreUnavailable
 from handoff.keys import HandoffKeys
 from handoff.platforms import ROM_WINDOW, Platform, reservations
+from handoff.single_error import single_error
 from handoff.store_values import Carrier
 from toolstack.attempt import Attempt, LetGo, follow
 from toolstack.config.guest import GuestConfig
@@ -36,6 +37,7 @@ from toolstack.domains import Domains
 from toolstack.early_start import WaitingProcess
 from toolstack.guest_run import Patience, failure, run_guest
 from toolstack.hypervisor import RamFile, guest_memory
+from toolstack.ioreq_channel import IoreqChannel, ioreq_channel
 from toolstack.load import (
     ImageFile,
     Loaded,
@@ -50,7 +52,6 @@ from toolstack.machine.port import Hardware, Machine, MachineEnd
 from toolstack.memory_picture import size_text
 from toolstack.progress import Progress
 from toolstack.publish import offer_writes, withdrawal
-from toolstack.single_error import single_error
 from toolstack.store import open_store
 from xenstore_sim.wire.errors import XenstoreError
 
@@ -69,6 +70,8 @@ class Request:
     carrier: Carrier = Carrier.XENSTORE
     platform: Platform = Platform.XEN_HVM
     boot: BootMethod = BootMethod.AUTO
+    entry: EntryMode = EntryMode.AUTO
+    subarch: Subarch = Subarch.PC
     native: bool = False
     """the device model reads the host's files itself"""
     load_method: LoadMethod = LoadMethod.KERNEL
@@ -79,6 +82,8 @@ class Request:
     """run directory of a running xenstored; None: one of our own"""
     stubdom_xenstore: StoreTransport = StoreTransport.SOCKET
     """how the device model reaches it"""
+    rom_words: tuple[str, ...] = ()
+    """the device model's arguments for option ROMs of QEMU that it serves; none: its own ROM"""
     device_model_program: Sequence[str] = DEFAULT_PROGRAM
     waiting: WaitingProcess | None = None
     """a device model that runs already, for the first attempt"""
@@ -133,8 +138,14 @@ async def _create(
 
 def image_files(config: GuestConfig) -> tuple[ImageFile, ...]:
     """The images of `config`; the last one is staged highest, where a ramdisk stays."""
-    named = ((Role.KERNEL, config.kernel), (Role.RAMDISK, config.ramdisk))
-    return tuple(ImageFile(role, Path(path)) for role, path in named if path is not None)
+    if config.kernel is None:
+        return ()
+    kernel = ImageFile(Role.KERNEL, Path(config.kernel))
+    if config.ramdisk is None:
+        return (kernel,)
+    ramdisk = ImageFile(Role.RAMDISK, Path(config.ramdisk), config.ramdisk_arguments)
+    more = (ImageFile(Role.MODULE, Path(m.path), m.arguments) for m in config.more_modules)
+    return (kernel, ramdisk, *more)
 
 
 @dataclass(slots=True)
@@ -181,12 +192,16 @@ class _Boot:
         request = self.request
         # The frame must be there before the arguments are written if it rides in them.
         frame = None
-        words = self._arguments()
+        words = (*self._arguments(), *request.rom_words)
         if request.carrier is Carrier.CMDLINE:
             frame = await self._prepare(generation, places)
             words += arguments.to_arguments(frame)
         log = f"device-model-{self.guest.domid}.log"
-        async with self.domains.stubdom(self.guest, words, log) as (stubdom, argv):
+        async with AsyncExitStack() as stack:
+            stubdom, argv = await stack.enter_async_context(
+                self.domains.stubdom(self.guest, words, log)
+            )
+            ioreqs = stack.enter_context(ioreq_channel()) if request.rom_words else None
             keys = HandoffKeys(stubdom.domid, self.guest.domid)
             store = self.domains.store
             connection = await store.connect_as(stubdom.domid, request.stubdom_xenstore)
@@ -196,6 +211,7 @@ class _Boot:
                 argv,
                 request.device_model_program,
                 request.waiting if generation == 1 else None,
+                None if ioreqs is None else ioreqs.device_model,
             )
             async with device_model(command, connection, self.ram, self.progress) as process:
                 # The device model starts while the images are loaded: it waits for the offer.
@@ -208,7 +224,7 @@ class _Boot:
                         keys,
                         self.ram,
                         request.machine,
-                        self._hardware(),
+                        self._hardware(ioreqs),
                         request.stage_timeout_s,
                     )
                     async with follow(attempt, store.client, process, self.progress) as let_go:
@@ -218,12 +234,15 @@ class _Boot:
 
     def _arguments(self) -> tuple[str, ...]:
         """Names of host files, which only a native device model can open."""
-        config = self.request.config
-        if not self.request.native or config.kernel is None:
+        if not self.request.native:
             return ()
-        words = ["-kernel", os.path.abspath(config.kernel)]
-        if config.ramdisk is not None:
-            words += ["-initrd", os.path.abspath(config.ramdisk)]
+        kernel, *modules = image_files(self.request.config)
+        words = ["-kernel", os.path.abspath(kernel.path)]
+        for module in modules:
+            words += ["-initrd", os.path.abspath(module.path)]
+        if any(module.arguments for module in modules):
+            # One word, or arguments that start with a dash would be taken for an option.
+            words += [f"--initrd-arguments={module.arguments}" for module in modules]
         return tuple(words)
 
     async def _prepare(self, generation: int, places: Sequence[GpaRange]) -> bytes:
@@ -240,6 +259,8 @@ class _Boot:
             boot=request.boot,
             cmdline=os.fsencode(request.config.cmdline or ""),
             images=self.loaded.images,
+            entry=request.entry,
+            subarch=request.subarch,
         )
         frame = encode_descriptor(descriptor, generation)
         self.progress.published(descriptor, frame)
@@ -297,7 +318,7 @@ class _Boot:
         ):
             await self.domains.store.write_all((withdrawal(keys, generation),))
 
-    def _hardware(self) -> Hardware:
+    def _hardware(self, ioreqs: IoreqChannel | None) -> Hardware:
         config = self.request.config
         return Hardware(
             name=config.name,
@@ -306,4 +327,5 @@ class _Boot:
             memory_bytes=self.ram.bytes,
             e820=self.ram.e820,
             disks=machine_disks(config),
+            ioreq_fd=None if ioreqs is None else ioreqs.machine.fileno(),
         )

@@ -46,6 +46,9 @@ class DeviceModelCommand:
     program: Sequence[str] = DEFAULT_PROGRAM
     waiting: WaitingProcess | None = None
     """one that runs already and is told all this; None: `program` is started"""
+    ioreqs: socket.socket | None = None
+    """its end of the ioreq channel, if it serves devices; closed here once it was started. A
+    waiting process is not given one"""
 
 
 class _Child(Protocol):
@@ -138,6 +141,8 @@ async def device_model(
     finally:
         os.close(write_end)
         connection.handed_over()
+        if command.ioreqs is not None:
+            command.ioreqs.close()
     pidfd = os.pidfd_open(process.pid)
     running = DeviceModelProcess(process, pidfd)
     try:
@@ -175,7 +180,11 @@ def _start(
         *("--sandbox", command.sandbox.value),
         *command.arguments,
     ]
-    if command.waiting is not None:
+    fds = [memory.fd, *connection.descriptors]
+    if command.ioreqs is not None:
+        fds.append(command.ioreqs.fileno())
+        words += ["--ioreq-fd", str(command.ioreqs.fileno())]
+    elif command.waiting is not None:
         told = _tell(command.waiting, words, (memory.fd, log_fd, *connection.descriptors))
         if told is not None:
             return told
@@ -184,7 +193,7 @@ def _start(
     try:
         return spawn(
             argv,
-            pass_fds=(memory.fd, *connection.descriptors),
+            pass_fds=fds,
             stdout=subprocess.DEVNULL,
             stderr=log_fd,
         )

@@ -38,7 +38,7 @@ def wanted(arguments: Sequence[str]) -> bool:
     return (
         arguments[:1] in (["create"], ["demo"])
         and not {"-h", "--help"} & set(arguments)
-        and not any(word.startswith("--device-model") for word in arguments)
+        and not any(word.startswith(("--device-model", "--rom")) for word in arguments)
     )
 
 

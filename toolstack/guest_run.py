@@ -107,5 +107,7 @@ def failure(end: MachineEnd) -> HandoffError | None:
             return MachineUnfit(f"{text}: take --machine qemu")
         case EndReason.KILLED:
             return MachineError(text)
+        case EndReason.ABANDONED:
+            return DeviceModelDied(text)
         case EndReason.HALTED | EndReason.RESET | EndReason.CRASHED:
             return GuestCrashed(text)

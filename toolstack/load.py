@@ -43,6 +43,8 @@ class LoadMethod(Enum):
 class ImageFile:
     role: Role
     path: Path
+    arguments: str = ""
+    """its own command line"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def _open(file: ImageFile, stack: ExitStack) -> OpenImage:
     try:
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise ImageError(f"{name}: {error.strerror}: name a readable file") from error
+        hint = " (a space ends its name)" if file.arguments else ""
+        raise ImageError(f"{name}: {error.strerror}: name a readable file{hint}") from error
     stack.callback(os.close, fd)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -131,7 +134,8 @@ def load(
         except OSError as error:
             name = f"{image.file.role.value} {image.file.path}"
             raise ImageError(f"{name}: cannot be read: {error.strerror}") from error
-        images.append(StagedImage(image.file.role, place, digest))
+        named = os.fsencode(image.file.path.name), os.fsencode(image.file.arguments)
+        images.append(StagedImage(image.file.role, place, digest, *named))
     return Loaded(tuple(images))
 
 

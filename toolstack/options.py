@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import click
 
 from handoff.confinement import Mode
-from handoff.descriptor import BootMethod
+from handoff.descriptor import BootMethod, EntryMode, Subarch
 from handoff.platforms import Platform
 from handoff.store_values import Carrier
 from toolstack.domain_connection import StoreTransport
 from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice
+from toolstack.option_roms import RomChoice
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +74,36 @@ def boot_options(command: F) -> F:
             default="auto",
             show_default=True,
             help="how to start the kernel; auto: the device model looks",
+        ),
+        click.option(
+            "--entry",
+            type=_choice(EntryMode),
+            default="auto",
+            show_default=True,
+            help="mode in which a Linux kernel is entered; auto: real, as its setup code wants",
+        ),
+        click.option(
+            "--subarch",
+            type=_choice(Subarch),
+            default="pc",
+            show_default=True,
+            help="hardware_subarch of a Linux kernel; xen: with a pointer to hvm_start_info "
+            "(a kernel that knows the number and lacks the code stops)",
+        ),
+        click.option(
+            "--rom",
+            type=_choice(RomChoice),
+            default="own",
+            show_default=True,
+            help="option ROM that starts the kernel; qemu: QEMU's own, unmodified, served by the "
+            "device model through fw_cfg (--machine emulator only)",
+        ),
+        click.option(
+            "--rom-file",
+            type=click.Path(path_type=Path),
+            default=None,
+            metavar="FILE",
+            help="the same with this ROM of QEMU; without it the one that is installed",
         ),
         click.option(
             "--load",

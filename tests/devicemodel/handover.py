@@ -12,13 +12,25 @@ from devicemodel.plan import BootPlan
 from devicemodel.ready import Ready, ready
 from devicemodel.verify import verify
 from handoff.addresses import GpaRange
-from handoff.descriptor import Insert, Role
+from handoff.descriptor import BootMethod, EntryMode, Insert, Role, Subarch
 from handoff.descriptor_codec import encode_descriptor
 from handoff.report import When
 from tests.builders import Guest
 
 GENERATION = 7
 CMDLINE = b"console=ttyS0 nokaslr"
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What the operator forces."""
+
+    boot: BootMethod = BootMethod.AUTO
+    entry: EntryMode = EntryMode.AUTO
+    subarch: Subarch = Subarch.PC
+
+
+AS_IT_IS = How()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Staged:
     ramdisk_at: int = 0
     cmdline: bytes = CMDLINE
     insert: Insert = Insert.WINDOW
+    how: How = AS_IT_IS
 
 
 def offer(guest: Guest, staged: Staged) -> bytes:
@@ -38,7 +51,15 @@ def offer(guest: Guest, staged: Staged) -> bytes:
     images = [guest.stage(Role.KERNEL, staged.kernel, staged.kernel_at)]
     if staged.ramdisk is not None:
         images.append(guest.stage(Role.RAMDISK, staged.ramdisk, staged.ramdisk_at))
-    descriptor = guest.descriptor(images, cmdline=staged.cmdline, insert=staged.insert)
+    how = staged.how
+    descriptor = guest.descriptor(
+        images,
+        cmdline=staged.cmdline,
+        insert=staged.insert,
+        boot=how.boot,
+        entry=how.entry,
+        subarch=how.subarch,
+    )
     return encode_descriptor(descriptor, GENERATION)
 
 
@@ -46,8 +67,13 @@ def discovered(guest: Guest, staged: Staged) -> Discovered:
     return discover(offer(guest, staged), GENERATION, guest.ram, None)
 
 
-def discovered_native(guest: Guest, files: HostFiles, cmdline: bytes = CMDLINE) -> Discovered:
-    frame = encode_descriptor(guest.descriptor((), cmdline=cmdline), GENERATION)
+def discovered_native(
+    guest: Guest, files: HostFiles, cmdline: bytes = CMDLINE, how: How = AS_IT_IS
+) -> Discovered:
+    descriptor = guest.descriptor(
+        (), cmdline=cmdline, boot=how.boot, entry=how.entry, subarch=how.subarch
+    )
+    frame = encode_descriptor(descriptor, GENERATION)
     return discover(frame, GENERATION, guest.ram, files)
 
 
@@ -64,7 +90,10 @@ def plan_of(done: Ready) -> BootPlan:
 def told(plan: BootPlan) -> object:
     """All of a plan that does not depend on where the images came from."""
     placements = [
-        (p.described(), p.content if isinstance(p.content, bytes) else p.content is None)
+        (
+            p.described(),
+            p.content if isinstance(p.content, bytes | memoryview) else p.content is None,
+        )
         for p in plan.placements
     ]
     return plan.method, placements, plan.block, plan.block_range, plan.rom_staging

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from devicemodel.guest_map import GuestMap
 from devicemodel.images.auto import recognise
-from devicemodel.images.linux import plan_linux
+from devicemodel.images.linux import LinuxKernel, LinuxTarget, plan_linux
 from devicemodel.images.source import Sources, host_image
 from devicemodel.plan import BootPlan
 from handoff.addresses import MIB
-from handoff.descriptor import BootMethod, Role
+from handoff.descriptor import BootMethod, EntryMode, Role, Subarch
 from handoff.platforms import Platform, low_ram_limit, memory_map, reservations
 from tests.builders import RAMDISK, BzImage, host_file
 
@@ -47,7 +47,11 @@ def planned(
     guest: GuestMap | None = None,
     ramdisk_size: int | None = len(RAMDISK),
     cmdline: bytes = CMDLINE,
+    entry: EntryMode = EntryMode.AUTO,
+    subarch: Subarch = Subarch.PC,
 ) -> BootPlan:
     with sources(image, ramdisk_size, cmdline) as found:
-        kernel = recognise(found.kernel, BootMethod.AUTO)
-        return plan_linux(kernel, found, guest or guest_map(platform), platform, ROM_BYTES)
+        kernel = recognise(found.kernel, BootMethod.LINUX)
+        assert isinstance(kernel, LinuxKernel)
+        target = LinuxTarget(platform, entry, subarch)
+        return plan_linux(kernel, found, guest or guest_map(platform), target, ROM_BYTES)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from devicemodel.plan import BootPlan
 from devicemodel.ready import Ready
 from handoff.addresses import Gpa, GpaRange, first_overlap
+from handoff.descriptor import EntryMode, Subarch
 from handoff.platforms import Platform
 from tests.builders import (
     FIXED,
@@ -24,6 +25,7 @@ from tests.builders import (
     poisoned_guest,
 )
 from tests.devicemodel.handover import (
+    How,
     Staged,
     discovered,
     discovered_native,
@@ -78,6 +80,25 @@ def check(native: Native, kernel_at: int, ramdisk_at: int) -> Ready:
     assert told(plan_of(done)) == told(native.plan)
     assert {where: guest.ram.read(where) for where in waiting(done)} == native.bytes
     return done
+
+
+@pytest.mark.parametrize("subarch", Subarch, ids=lambda subarch: subarch.value)
+@pytest.mark.parametrize("entry", EntryMode, ids=lambda entry: entry.value)
+@pytest.mark.parametrize("platform", Platform, ids=lambda platform: platform.value)
+@pytest.mark.parametrize("image", [RELOCATABLE, FIXED], ids=["relocatable", "fixed"])
+def test_every_entry_is_the_same_both_ways(
+    image: BzImage, platform: Platform, entry: EntryMode, subarch: Subarch
+) -> None:
+    how = How(entry=entry, subarch=subarch)
+    with poisoned_guest(platform) as guest:
+        with host_files(image.build(), RAMDISK) as files:
+            done = through(discovered_native(guest, files, how=how), guest)
+        filled = {where: guest.ram.read(where) for where in waiting(done)}
+    with poisoned_guest(platform) as guest:
+        staged = Staged(image.build(), 0x400000, RAMDISK, 0x600000, how=how)
+        handed = through(discovered(guest, staged), guest)
+        assert told(plan_of(handed)) == told(plan_of(done))
+        assert {where: guest.ram.read(where) for where in waiting(handed)} == filled
 
 
 def test_native_bytes_are_the_files(native: Native) -> None:

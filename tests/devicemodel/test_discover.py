@@ -77,7 +77,7 @@ def test_the_frame_is_of_the_attempt_the_state_names(qemu: Guest) -> None:
 
 def test_a_damaged_frame_is_refused(qemu: Guest) -> None:
     with pytest.raises(DescriptorRefused, match=r"frame\.crc32c"):
-        discover(offer(qemu, STAGED)[:-1] + b"\0", GENERATION, qemu.ram, None)
+        discover(offer(qemu, STAGED)[:-1] + b"x", GENERATION, qemu.ram, None)
 
 
 def test_without_a_kernel_there_is_nothing_to_start(qemu: Guest) -> None:

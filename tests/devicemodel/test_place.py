@@ -14,7 +14,7 @@ from devicemodel.images.auto import recognise
 from devicemodel.place import Placed, place
 from devicemodel.verify import Verified, verify
 from handoff.addresses import MIB, GpaRange
-from handoff.descriptor import BootMethod
+from handoff.descriptor import BootMethod, EntryMode, Subarch
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.errors import ConfigError, DoesNotFit, PlacementError
 from handoff.platforms import Platform
@@ -27,7 +27,8 @@ from tests.builders import (
     outcome,
     poisoned_guest,
 )
-from tests.devicemodel.handover import Staged, discovered
+from tests.devicemodel.handover import How, Staged, discovered
+from tests.devicemodel.images.elves import PVH_ELF
 from tests.devicemodel.plans import guest_map, sources
 
 
@@ -108,3 +109,46 @@ def test_where_ram_cannot_grow_none_is_asked_for(qemu: Guest) -> None:
     assert stuck.room_to_grow == 0
     with pytest.raises(PlacementError, match="init_size 0x4000000"):
         place(verify(replace(found, guest=stuck), qemu.ram))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"entry": EntryMode.LONG}, "entry 64: pvh and multiboot kernels have one entry"),
+        ({"subarch": Subarch.XEN}, "subarch xen: only boot_params tell it"),
+    ],
+)
+def test_what_only_linux_knows_is_refused_for_other_methods(
+    change: dict[str, object], said: str, qemu: Guest
+) -> None:
+    how = How(**change)  # type: ignore[arg-type]
+    staged = Staged(PVH_ELF.build(), 0x400000, how=how)
+    with pytest.raises(ConfigError, match=said):
+        place(verify(discovered(qemu, staged), qemu.ram))
+
+
+@pytest.mark.parametrize(
+    ("sources", "said"),
+    [
+        ({"more": 1}, "ramdisk names 2 images, Linux takes one"),
+        ({"arguments": b"x"}, "ramdisk has arguments behind its name"),
+    ],
+)
+def test_linux_takes_one_ramdisk_and_no_arguments_for_it(
+    sources: dict[str, object], said: str, qemu: Guest
+) -> None:
+    found = discovered(qemu, Staged(RELOCATABLE.build(), 0x400000, RAMDISK, 0x600000))
+    ramdisk = found.sources.ramdisk
+    assert ramdisk is not None
+    if "more" in sources:
+        changed = replace(found.sources, more_modules=(ramdisk,))
+    else:
+        changed = replace(found.sources, ramdisk=replace(ramdisk, arguments=b"x"))
+    with pytest.raises(ConfigError, match=said):
+        place(verify(replace(found, sources=changed), qemu.ram))
+
+
+def test_memory_that_would_do_is_told_for_a_direct_kernel_too(qemu: Guest) -> None:
+    elf = replace(PVH_ELF, loads=(replace(PVH_ELF.loads[0], memsz=80 * MIB),))
+    with pytest.raises(DoesNotFit, match="give the guest at least 33 MiB more memory"):
+        place(verify(discovered(qemu, Staged(elf.build(), 0x400000)), qemu.ram))

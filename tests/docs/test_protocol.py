@@ -41,7 +41,11 @@ EXAMPLE = Descriptor(
     rom_window=ROM_WINDOW,
     boot=BootMethod.AUTO,
     cmdline=b"console=ttyS0",
-    images=(StagedImage(Role.KERNEL, GpaRange(Gpa(0x1FFF000), 0x1280), bytes(range(32))),),
+    images=(
+        StagedImage(
+            Role.KERNEL, GpaRange(Gpa(0x1FFF000), 0x1280), bytes(range(32)), b"vmlinuz", b""
+        ),
+    ),
 )
 REPORT = Report(
     method="linux 2.15, real-mode entry",

@@ -13,8 +13,8 @@ from toolstack import images
 
 @pytest.fixture(scope="session")
 def debian() -> dict[str, Path]:
-    """Debian's cloud kernel, the busybox initrd, memtest86+: fetched once, kept in the cache."""
-    names = ("vmlinuz", "initrd.img", "memtest86+x64.bin")
+    """Debian's cloud kernel, a busybox initrd, memtest86+ and Xen: fetched once, then cached."""
+    names = ("vmlinuz", "initrd.img", "memtest86+x64.bin", "memtest86+ia32.bin", "xen.gz")
     images.ensure(names)
     found = {name: images.locate(name) for name in names}
     return {name: path for name, path in found.items() if path is not None}

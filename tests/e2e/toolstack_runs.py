@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,25 @@ def toolstack(runtime: Path, *arguments: str, limit: float = RUN_LIMIT_S) -> Run
         out, err = process.communicate(timeout=20)
         raise AssertionError(f"still running after {limit} s: {out!r} {err!r}") from None
     return Run(process.returncode, text(out), text(err), process.pid)
+
+
+def toolstack_until(
+    runtime: Path, words: bytes, *arguments: str, limit: float = RUN_LIMIT_S
+) -> Run:
+    """The same for a guest that never ends: stopped once its console has shown `words`."""
+    process = start(runtime, *arguments)
+    assert process.stdout is not None
+    deadline = threading.Timer(limit, process.send_signal, (signal.SIGTERM,))
+    deadline.start()
+    try:
+        seen = b""
+        while words not in seen and (more := os.read(process.stdout.fileno(), 4096)):
+            seen += more
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    finally:
+        deadline.cancel()
+    return Run(process.returncode, text(seen + out), text(err), process.pid)
 
 
 def start(runtime: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.addresses import Gpa, GpaRange
-from handoff.descriptor import BootMethod, Descriptor, Insert, Role, StagedImage
+from handoff.descriptor import (
+    BootMethod,
+    Descriptor,
+    EntryMode,
+    Insert,
+    Role,
+    StagedImage,
+    Subarch,
+)
 from handoff.descriptor_codec import decode_descriptor, encode_descriptor
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.errors import DescriptorRefused
@@ -31,10 +39,20 @@ DESCRIPTOR = Descriptor(
     rom_window=GpaRange(Gpa(0xC8000), 0x18000),
     boot=BootMethod.LINUX,
     cmdline=b"quiet \xff",
-    images=(StagedImage(Role.KERNEL, GpaRange(Gpa(0x55), 0x66), bytes(range(0xD0, 0xF0))),),
+    images=(
+        StagedImage(
+            Role.KERNEL,
+            GpaRange(Gpa(0x55), 0x66),
+            bytes(range(0xD0, 0xF0)),
+            b"bzImage \xfe",
+            b"its own",
+        ),
+    ),
+    entry=EntryMode.LONG,
+    subarch=Subarch.XEN,
 )
 PAYLOAD = (
-    b"\x89"  # a map of nine, keys in this order
+    b"\x8b"  # a map of eleven, keys in this order
     b"\xa8platform\xa7xen-hvm"
     b"\xa4e820\x92"
     b"\x83\xa5start\x11\xa4size\x22\xa4type\x01"
@@ -45,9 +63,14 @@ PAYLOAD = (
     b"\xacwindow_start\xce\x00\x0c\x80\x00"
     b"\xabwindow_size\xce\x00\x01\x80\x00"
     b"\xa4boot\xa5linux"
+    b"\xa5entry\xa264"  # text, as in the option
+    b"\xa7subarch\xa3xen"
     b"\xa7cmdline\xc4\x07quiet \xff"  # bytes, not text
     b"\xa6images\x91"
-    b"\x84\xa5start\x55\xa4size\x66\xa4role\xa6kernel\xa6digest\xc4\x20" + bytes(range(0xD0, 0xF0))
+    b"\x86\xa5start\x55\xa4size\x66\xa4role\xa6kernel\xa6digest\xc4\x20"
+    + bytes(range(0xD0, 0xF0))
+    + b"\xa4name\xc4\x09bzImage \xfe"
+    b"\xa9arguments\xc4\x07its own"
 )
 
 
@@ -159,6 +182,9 @@ def test_any_value_of_a_key_gives_a_descriptor_or_names_the_key(key: str, value:
         (lambda t: t.update(insert="glue"), "insert: must be one of window, genroms"),
         (lambda t: t.update(window_size=-1), "window_start: "),
         (lambda t: t.update(boot="floppy"), "boot: must be one of auto, linux"),
+        (lambda t: t.update(entry="16"), "entry: must be one of auto, real, 32, 64"),
+        (lambda t: t.update(entry=32), "entry: must be one of auto, real, 32, 64"),
+        (lambda t: t.update(subarch="arm"), "subarch: must be one of pc, xen"),
         (lambda t: t.update(cmdline="text"), "cmdline: must be 0 to 4095 bytes, is str of 4"),
         (lambda t: t.update(cmdline=b"x" * 4096), "cmdline: must be 0 to 4095 bytes"),
         (lambda t: t.update(cmdline=b"a\0"), "payload: cmdline has 2 bytes or a NUL"),

@@ -75,6 +75,14 @@ def test_low_memory_is_free_once_the_bios_has_zeroed_it() -> None:
     assert GpaRange.between(0x7000, 0x90000) in ranges(reserved, Until.BEV)
 
 
+def test_old_setup_code_finds_room_at_0x90000_below_the_last_page_before_the_ebda() -> None:
+    for platform in Platform:
+        map_ = memory_map(64 * MIB, low_ram_limit(platform, 64 * MIB))
+        reserved = reservations(platform, map_)
+        assert GpaRange.between(0x90000, 0x9F000) in ranges(reserved, Until.BEV)
+        assert GpaRange.between(0x9F000, 0x100000) in ranges(reserved, Until.ALWAYS)
+
+
 def test_the_least_guest_has_room_to_stage() -> None:
     window = staging_window(memory_map(MEMORY_MIN_BYTES, low_ram_limit(Platform.QEMU_PC, 0)))
     assert (window.start, window.end) == (2 * MIB, 32 * MIB)

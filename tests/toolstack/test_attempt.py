@@ -29,6 +29,7 @@ from handoff.errors import (
 )
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
+from handoff.single_error import single_error
 from tests.toolstack.fakes import FakeMachine, FakeProcess, Recorder, chunks, guest_config
 from tests.toolstack.scripted_device_model import REPORT, STAGES
 from toolstack.attempt import Attempt, follow, snapshot
@@ -36,7 +37,6 @@ from toolstack.device_model import DeviceModelProcess
 from toolstack.domain_tree import MakeDirectory
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.machine.port import Hardware
-from toolstack.single_error import single_error
 from toolstack.store import Store
 from xenstore_sim.client import Client
 from xenstore_sim.wire.names import AbsolutePath, DomId

@@ -20,6 +20,8 @@ GONE_WITHIN_S = 20
 @pytest.mark.parametrize(
     ("arguments", "is_wanted"),
     [
+        (["demo", "--rom", "qemu"], False),
+        (["create", "x.cfg", "--rom-file=r.bin"], False),
         (["create", "guest.cfg"], True),
         (["demo", "--linux"], True),
         (["create", "--help"], False),

@@ -133,6 +133,7 @@ ERRORS: dict[EndReason, type[HandoffError] | None] = {
     EndReason.CRASHED: GuestCrashed,
     EndReason.KILLED: MachineError,
     EndReason.UNFIT: MachineUnfit,
+    EndReason.ABANDONED: DeviceModelDied,
 }
 
 

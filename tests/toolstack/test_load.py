@@ -121,7 +121,7 @@ def test_progress_rises_to_the_whole_for_each_image_in_turn(method: LoadMethod) 
         places = (GpaRange(Gpa(0), len(contents[0])), GpaRange(Gpa(0x80000), len(contents[1])))
         load([kernel, ramdisk], places, ram, method, lambda *call: told.append(call))
     assert [role for role, _, _ in told] == sorted((role for role, _, _ in told), key=str)
-    for role, content in zip(Role, contents, strict=True):
+    for role, content in zip((Role.KERNEL, Role.RAMDISK), contents, strict=True):
         steps = [done for told_role, done, _ in told if told_role is role]
         assert steps == sorted(set(steps))
         assert steps[-1] == len(content)

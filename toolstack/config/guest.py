@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePath
 from typing import Final
 from uuid import UUID
 
 from handoff.addresses import MIB
-from handoff.descriptor import CMDLINE_MAX_BYTES
+from handoff.descriptor import (
+    CMDLINE_MAX_BYTES,
+    IMAGES_MAX,
+    NAME_MAX_BYTES,
+    STRINGS_MAX_BYTES,
+)
 from handoff.platforms import MEMORY_MIN_BYTES
 from toolstack.config.disk import DiskSpec
 from toolstack.config.errors import SettingRefused
+from toolstack.config.modules import ModuleFile
 from toolstack.config.parser import Value
 from toolstack.config.vdev import Bus
 
@@ -65,6 +72,10 @@ class GuestConfig:
     kernel: str | None = None
     """path in dom0; None: firmware boots from a disk"""
     ramdisk: str | None = None
+    ramdisk_arguments: str = ""
+    """its own command line, for kernels that take modules"""
+    more_modules: tuple[ModuleFile, ...] = ()
+    """images behind the ramdisk"""
     cmdline: str | None = None
     bios: Bios = Bios.SEABIOS
     firmware: str | None = None
@@ -82,6 +93,7 @@ class GuestConfig:
         _check_memory(self.memory_mib, self.maxmem_mib)
         for key in ("kernel", "ramdisk", "firmware"):
             _check_path(key, getattr(self, key))
+        _check_modules(self)
         _check_direct_boot(self)
         _check_cmdline(self.cmdline)
         _check_disks(self.disks)
@@ -148,6 +160,35 @@ def _check_path(key: str, path: str | None) -> None:
             path,
             f"cannot be a path: it holds a NUL or more than {PATH_MAX_BYTES} bytes",
             "name a file",
+        )
+
+
+def _check_modules(guest: GuestConfig) -> None:
+    for module in guest.more_modules:
+        _check_path("ramdisk", module.path)
+    count = 1 + len(guest.more_modules)
+    shown = f"{guest.ramdisk or ''},..."
+    if count > IMAGES_MAX - 1:
+        raise SettingRefused(
+            None,
+            "ramdisk",
+            shown,
+            f"names {count} images, at most {IMAGES_MAX - 1} go with a kernel",
+            "name fewer; a comma in a file name is written twice",
+        )
+    modules = (ModuleFile(guest.ramdisk or "", guest.ramdisk_arguments), *guest.more_modules)
+    told = [guest.cmdline or "", *(m.arguments + PurePath(m.path).name for m in modules)]
+    size = sum(len(text.encode("utf-8", "surrogateescape")) for text in told) + NAME_MAX_BYTES
+    longest = max(len(m.arguments.encode("utf-8", "surrogateescape")) for m in modules)
+    nul = any("\0" in module.arguments for module in modules)
+    if nul or longest > CMDLINE_MAX_BYTES or size > STRINGS_MAX_BYTES:
+        raise SettingRefused(
+            None,
+            "ramdisk",
+            shown,
+            f"has a NUL, or arguments of up to {longest} bytes, {size} with all names and cmdline: "
+            f"at most {CMDLINE_MAX_BYTES} and {STRINGS_MAX_BYTES}",
+            "shorten the arguments",
         )
 
 

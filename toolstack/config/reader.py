@@ -16,6 +16,7 @@ from uuid import UUID
 from toolstack.config.disk import DiskSpec, DiskSpecError, parse_disk
 from toolstack.config.errors import ConfigWarning, SettingRefused, Where
 from toolstack.config.guest import Bios, DeviceModelVersion, GuestConfig, IgnoredSetting
+from toolstack.config.modules import split_modules
 from toolstack.config.parser import parse
 from toolstack.config.settings import COMMAND_LINE, Settings, add_up
 
@@ -67,6 +68,8 @@ class _Reader:
         if memory is None:
             raise self._missing("memory", "the guest's size is not guessed", "add memory=MEBIBYTES")
         kernel, cmdline = self._kernel(), self._cmdline()
+        ramdisk = settings.text("ramdisk")
+        modules = None if ramdisk is None else split_modules(ramdisk)
         bios, firmware = self._firmware()
         maxmem = settings.number("maxmem")
         if maxmem is not None and maxmem > memory:
@@ -79,7 +82,9 @@ class _Reader:
                 maxmem_mib=maxmem,
                 uuid=self._uuid(),
                 kernel=kernel,
-                ramdisk=settings.text("ramdisk"),
+                ramdisk=None if modules is None else modules[0].path,
+                ramdisk_arguments="" if modules is None else modules[0].arguments,
+                more_modules=() if modules is None else modules[1:],
                 cmdline=cmdline,
                 bios=bios,
                 firmware=firmware,

@@ -6,6 +6,7 @@ import fnmatch
 import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from handoff.errors import ImageError, printable
@@ -39,24 +40,48 @@ class Apt:
         self._options = tuple(options)
 
     @classmethod
-    def with_own_lists(cls, environment: Mapping[str, str], folder: Path) -> Apt:
+    def with_own_lists(
+        cls, environment: Mapping[str, str], folder: Path, foreign: Sequence[str] = ()
+    ) -> Apt:
         """apt with lists fetched just now into `folder`, from the sources of this machine:
-        what `apt-get update` does, without root. Raises: ImageError."""
+        what `apt-get update` does, without root.
+
+        foreign: architectures besides this machine's. Raises: ImageError.
+        """
         for kept in ("lists/partial", "archives/partial"):
             (folder / kept).mkdir(parents=True, exist_ok=True)
-        own = cls(
-            environment,
-            (
-                *("-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"),
-                # Root's apt would give up its rights, and could not write here then.
-                *("-o", "APT::Sandbox::User=root"),
-                *("-o", "Acquire::Languages=none"),
-            ),
+        options = (
+            *("-o", f"Dir::State::lists={folder}/lists", "-o", f"Dir::Cache={folder}"),
+            # Root's apt would give up its rights, and could not write here then.
+            *("-o", "APT::Sandbox::User=root"),
+            *("-o", "Acquire::Languages=none"),
         )
-        own._run(
+        own = cls(environment, options)
+        own._update()
+        if not foreign:
+            return own
+        architectures = (own._architecture(), *foreign)
+        named = [word for name in architectures for word in ("-o", f"APT::Architectures::={name}")]
+        both = cls(environment, (*options, *named))
+        # An index of another architecture is not on every mirror and in every suite; a package
+        # that is in none of them is named when it is asked for.
+        with suppress(AptFailed):
+            both._update()
+        return both
+
+    def _update(self) -> None:
+        self._run(
             ("apt-get", "update", "--quiet"), "fetch apt's lists", timeout_s=_DOWNLOAD_TIMEOUT_S
         )
-        return own
+
+    def _architecture(self) -> str:
+        """This machine's, as apt names it."""
+        shell = self._run(
+            ("apt-config", "shell", "name", "APT::Architecture"),
+            "ask apt for its architecture",
+            timeout_s=_LOOKUP_TIMEOUT_S,
+        )
+        return shell.decode("ascii", "replace").partition("=")[2].strip().strip("'")
 
     def newest(self, package: str) -> PackageVersion:
         """The version apt would install. Raises: ImageError."""
@@ -69,7 +94,8 @@ class Apt:
         for alternative in depends.replace("|", ",").split(","):
             name = alternative.split("(")[0].strip()
             if name.startswith(prefix):
-                return self.newest(name)
+                _, colon, architecture = package.partition(":")
+                return self.newest(name + colon + architecture)
         raise ImageError(f"Debian package {package} depends on no {prefix}* but on {depends}")
 
     def download(self, wanted: PackageVersion, into: Path) -> Path:

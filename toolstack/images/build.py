@@ -97,7 +97,9 @@ def _build_with_apt(
         return _build(wanted, cache, Apt(environment))
     except AptFailed:
         # Lists that are missing, or name versions the archive no longer has, are common.
-        return _build(wanted, cache, Apt.with_own_lists(environment, cache / ".apt"))
+        foreign = {p.architecture for p in PACKAGED if p.name in wanted and p.architecture}
+        apt = Apt.with_own_lists(environment, cache / ".apt", sorted(foreign))
+        return _build(wanted, cache, apt)
 
 
 def _build(wanted: tuple[str, ...], cache: Path, packages: Packages) -> tuple[Image, ...]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 KERNEL = "vmlinuz"
 BUSYBOX = "busybox"
 INITRD = "initrd.img"
+XEN = "xen.gz"
+"""The hypervisor itself, a multiboot kernel."""
+KERNEL_I386 = "vmlinuz-i386"
+BUSYBOX_I386 = "busybox-i386"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +20,16 @@ class PackagedImage:
     name: str
     """file name in the cache"""
     package: str
+    """as apt names it: with `:ARCHITECTURE` where it is not this machine's"""
     path: str
     """path in the package, without a leading slash; may end in `*`"""
     from_dependency: str | None = None
     """`package` is a metapackage, and the file is in the dependency with this prefix"""
+
+    @property
+    def architecture(self) -> str | None:
+        """The foreign architecture, None for this machine's."""
+        return self.package.partition(":")[2] or None
 
 
 PACKAGED = (
@@ -30,6 +40,11 @@ PACKAGED = (
     PackagedImage("memtest86+x64.bin", "memtest86+", "boot/memtest86+x64.bin"),
     PackagedImage("memtest86+ia32.bin", "memtest86+", "boot/memtest86+ia32.bin"),
     PackagedImage("ipxe.lkrn", "ipxe", "boot/ipxe.lkrn"),
+    PackagedImage(XEN, "xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz"),
+    PackagedImage(
+        KERNEL_I386, "linux-image-686:i386", "boot/vmlinuz-*", from_dependency="linux-image-"
+    ),
+    PackagedImage(BUSYBOX_I386, "busybox-static:i386", "bin/busybox"),
 )
 
 IMAGE_NAMES = (*(image.name for image in PACKAGED), INITRD)

@@ -43,6 +43,8 @@ class Hardware:
     e820: E820Map
     """what firmware should tell the guest, before its own reservations"""
     disks: tuple[Disk, ...] = ()
+    ioreq_fd: int | None = None
+    """ioreq channel (handoff/ioreq.py) to a device model that serves devices; None: it has none"""
 
 
 class EndReason(Enum):
@@ -51,6 +53,7 @@ class EndReason(Enum):
     RESET = "reset"
     CRASHED = "crashed"
     UNFIT = "needs a device this machine does not have"
+    ABANDONED = "got no answer from its device model"
     KILLED = "killed"
     LEFT = "left"
     """nobody ran it: it was prepared for a machine of the operator's own"""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from devicemodel.ram_image import RamImage
 from handoff.addresses import FOUR_GIB, Gpa, GpaRange
 from handoff.descriptor import Role
 from handoff.errors import ImageError
-from tests.builders import host_file, small_ram, two_regions
+from tests.builders import host_file, noise, small_ram, two_regions
 
 
 class Dripping(io.BytesIO):
@@ -18,6 +19,13 @@ class Dripping(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(min(3, size if size is not None and size >= 0 else 3))
+
+
+class DrippingInto(io.BytesIO):
+    """The same for reads into a buffer."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        return super().readinto(memoryview(buffer)[:3])
 
 
 @pytest.mark.parametrize(
@@ -43,6 +51,22 @@ def test_bytes_of_a_host_file_have_none() -> None:
         image = host_image(Role.KERNEL, file)
         assert image.size == 6
         assert image.whole().location is None
+
+
+def test_a_private_copy_is_what_was_read_once_whatever_becomes_of_the_image() -> None:
+    content = noise(0x2345, 61)
+    with small_ram(two_regions(4, 1)) as ram:
+        where = GpaRange(Gpa(0x123), len(content))
+        ram.write(where.start, content)
+        copy = Image(Role.KERNEL, RamImage(ram, where), where.size).private_copy()
+        ram.fill(where, 0)
+        assert bytes(copy) == content
+        assert copy.readonly
+
+
+def test_a_copy_takes_reads_that_give_less_than_asked() -> None:
+    dripping = DrippingInto(b"0123456789")
+    assert bytes(Image(Role.KERNEL, dripping, 10).private_copy()) == b"0123456789"  # type: ignore[arg-type]
 
 
 def test_an_empty_file_and_one_without_a_size_are_refused() -> None:

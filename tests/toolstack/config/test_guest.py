@@ -11,6 +11,7 @@ from handoff.platforms import MEMORY_MIN_BYTES
 from toolstack.config.disk import parse_disk
 from toolstack.config.errors import SettingRefused
 from toolstack.config.guest import MEMORY_MAX_MIB, MEMORY_MIN_MIB, Bios, GuestConfig
+from toolstack.config.modules import ModuleFile
 
 
 def guest(**changes: Any) -> GuestConfig:
@@ -51,6 +52,11 @@ def test_a_guest_without_kernel_boots_from_its_disk() -> None:
         ({"cmdline": "x" * 4096}, f"has 4096 bytes or a NUL, at most {CMDLINE_MAX_BYTES}"),
         ({"cmdline": "\u00fc" * 2048}, "has 4096 bytes or a NUL"),
         ({"cmdline": "a\0b"}, "has 3 bytes or a NUL"),
+        ({"more_modules": (ModuleFile(""),)}, 'ramdisk="": is empty'),
+        ({"more_modules": (ModuleFile("/m"),) * 15}, "names 16 images, at most 15 go with a ker"),
+        ({"ramdisk_arguments": "a\0"}, "has a NUL, or arguments"),
+        ({"ramdisk_arguments": "a" * 4096}, "arguments of up to 4096 bytes"),
+        ({"more_modules": (ModuleFile("/m", "a" * 4000),) * 5}, "20260 with all names"),
         ({"serial": ("pty", "")}, 'serial="": names a device in 0 bytes'),
         ({"serial": ("file:/a\0b",)}, "names a device in 9 bytes or with a NUL, must be 1 to 3900"),
         ({"disks": (parse_disk(f"/{'a' * 3900},,xvda"),)}, "names a device in 3901 bytes"),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from handoff.errors import ConfigError
 from toolstack.config import Bios, GuestConfig, SettingRefused, read_config
+from toolstack.config.modules import ModuleFile
 from toolstack.config.reader import KEYS
 
 BASE = 'name="g"; type="hvm"; memory=256\n'
@@ -64,6 +65,17 @@ def test_every_key_comes_to_its_field() -> None:
     assert guest.serial == ("pty",)
     assert [disk.vdev for disk in guest.disks] == ["xvda", "hdc"]
     assert guest.ignored == ()
+
+
+def test_ramdisk_may_name_several_images_with_a_command_line_each() -> None:
+    built = read(BASE + "kernel='/xen.gz'; ramdisk='/vmlinuz root=/dev/sda,/initrd,,1,/ucode x'")
+    assert (built.ramdisk, built.ramdisk_arguments) == ("/vmlinuz", "root=/dev/sda")
+    assert built.more_modules == (ModuleFile("/initrd,1"), ModuleFile("/ucode", "x"))
+
+
+def test_a_name_missing_among_them_is_refused_where_it_stands() -> None:
+    for missing in ("/a,", ",/a", "/a, x"):
+        assert 'ramdisk="": is empty' in refusal(BASE + f"kernel='/k'; ramdisk='{missing}'")
 
 
 def test_the_least_configuration_is_name_type_and_memory() -> None:

@@ -12,11 +12,12 @@ from toolstack.images.catalogue import PackageVersion
 
 def make_package(wanted: PackageVersion, files: dict[str, bytes], into: Path) -> Path:
     """A .deb with `files`, built by dpkg-deb."""
+    name, _, architecture = wanted.package.partition(":")
     tree = into / "tree"
     control = tree / "DEBIAN" / "control"
     control.parent.mkdir(parents=True)
     control.write_text(
-        f"Package: {wanted.package}\nVersion: {wanted.version}\nArchitecture: amd64\n"
+        f"Package: {name}\nVersion: {wanted.version}\nArchitecture: {architecture or 'amd64'}\n"
         "Maintainer: tests <tests@example.org>\nDescription: made by a test\n"
     )
     for path, content in files.items():

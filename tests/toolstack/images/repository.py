@@ -21,8 +21,9 @@ def make_repository(
     for number, (wanted, files) in enumerate(packages.items()):
         package = make_package(wanted, files, folder / f"pool{number}")
         content = package.read_bytes()
+        name, _, architecture = wanted.package.partition(":")
         records.append(
-            f"Package: {wanted.package}\nVersion: {wanted.version}\nArchitecture: all\n"
+            f"Package: {name}\nVersion: {wanted.version}\nArchitecture: {architecture or 'all'}\n"
             f"Filename: {package.relative_to(folder)}\nSize: {len(content)}\n"
             f"SHA256: {hashlib.sha256(content).hexdigest()}\n"
             + (f"Depends: {depends}\n" if depends else "")

@@ -37,6 +37,16 @@ def test_dependency_is_found_by_prefix(apt: Apt) -> None:
     assert apt.dependency("made", "oth") == PackageVersion("other", "9")
 
 
+def test_a_dependency_is_of_its_packages_architecture(tmp_path: Path) -> None:
+    kernel, meta = PackageVersion("linux-6:i386", "6-1"), PackageVersion("linux:i386", "1")
+    environment = make_repository(tmp_path / "archive", {kernel: {}, meta: {}}, depends="linux-6")
+    apt = Apt.with_own_lists(environment, tmp_path / "own", ["i386"])
+    assert apt.dependency("linux:i386", "linux-") == kernel
+    into = tmp_path / "into"
+    into.mkdir()
+    assert apt.download(kernel, into).suffix == ".deb"
+
+
 def test_missing_dependency_is_named(apt: Apt) -> None:
     with pytest.raises(ImageError, match=r"made depends on no linux-image-\* but on libc6"):
         apt.dependency("made", "linux-image-")

@@ -9,6 +9,7 @@ from tests.toolstack.images.fake_packages import FakePackages
 from toolstack.images import initrd
 from toolstack.images.build import build, ensure
 from toolstack.images.cache import locate
+from toolstack.images.catalogue import PACKAGED
 
 
 @pytest.fixture
@@ -24,6 +25,13 @@ def test_kernel_comes_from_the_package_the_metapackage_names(
     assert kernel.path == locate("vmlinuz", tmp_path)
     assert kernel.path.read_bytes().startswith(b"from linux-image-of-linux-image-cloud-amd64")
     assert kernel.size_bytes == kernel.path.stat().st_size
+
+
+def test_an_image_of_another_architecture_names_it(tmp_path: Path, packages: FakePackages) -> None:
+    (kernel,) = build(["vmlinuz-i386"], cache=tmp_path, packages=packages)
+    assert kernel.version == "linux-image-of-linux-image-686:i386_1%3a1.0-1"
+    foreign = {image.name: image.architecture for image in PACKAGED if image.architecture}
+    assert foreign == {"vmlinuz-i386": "i386", "busybox-i386": "i386"}
 
 
 def test_initrd_brings_its_busybox(tmp_path: Path, packages: FakePackages) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
 
@@ -23,6 +24,7 @@ from toolstack.machine.emulator.control import (
     encode,
 )
 from toolstack.machine.emulator.emulator import Emulator
+from toolstack.machine.emulator.ioreq_client import FW_CFG_PORTS, IoreqClient
 from toolstack.machine.emulator.open_engine import UnknownEngine
 from toolstack.machine.emulator.ports import PortBus
 from toolstack.machine.emulator.stop import StopReason
@@ -90,7 +92,11 @@ def run(start: Start) -> None:
             console=lambda content: write_all(start.console_fd, content),
             log=channel.log,
         )
-        keep = (start.ram_fd, start.console_fd, start.control_fd)
+        keep = [start.ram_fd, start.console_fd, start.control_fd]
+        if start.ioreq_fd is not None:
+            ioreqs = socket.socket(fileno=start.ioreq_fd)
+            emulator.ports.claim_strings(FW_CFG_PORTS, IoreqClient(ioreqs))
+            keep.append(start.ioreq_fd)
         mode = Mode(start.sandbox)
         prepared = prepare(mode=mode, keep_fds=keep, parent_pid=start.parent_pid)
         report = confine(prepared, Profile.EMULATOR)

@@ -33,6 +33,8 @@ class Start:
     """value of a handoff.confinement.Mode"""
     regions: tuple[RamRegion, ...]
     e820: E820Map
+    ioreq_fd: int | None
+    """ioreq channel to the device model, if it serves devices"""
     quiet_cpu_s: float
     """CPU seconds without an access to a device after which the guest is taken to wait for an
     interrupt"""
@@ -41,6 +43,7 @@ class Start:
         return json.dumps(
             {
                 "fds": [self.ram_fd, self.console_fd, self.control_fd],
+                "ioreq": self.ioreq_fd,
                 "parent": self.parent_pid,
                 "sandbox": self.sandbox,
                 "quiet": self.quiet_cpu_s,
@@ -67,6 +70,7 @@ class Start:
             ram_fd=ram_fd,
             console_fd=console_fd,
             control_fd=control_fd,
+            ioreq_fd=raw["ioreq"],
             parent_pid=raw["parent"],
             sandbox=raw["sandbox"],
             regions=regions,

@@ -34,12 +34,20 @@ from unicorn import (
 
 from handoff.addresses import FOUR_GIB, GpaRange
 from handoff.guest_ram import RamRegion
-from toolstack.machine.emulator.cpu import CR0_PROTECTION, Raised, Register, TableRegister
+from toolstack.machine.emulator.cpu import (
+    CR0_PAGING,
+    CR0_PROTECTION,
+    Raised,
+    Register,
+    TableRegister,
+)
 from toolstack.machine.emulator.fault_state import forget_exception, probe_layout, raised
 from toolstack.machine.emulator.interrupts import INVALID_OPCODE
 from toolstack.machine.emulator.open_engine import UcError, open_engine, set_access_mode
-from toolstack.machine.emulator.ports import PortBus
+from toolstack.machine.emulator.ports import PortBus, StringPortDevice
+from toolstack.machine.emulator.segment_state import probe_segments, segments
 from toolstack.machine.emulator.stop import GuestStopped, Registers, StopReason
+from toolstack.machine.emulator.string_input import INSTRUCTION_MAX_BYTES, string_input
 
 _UNICORN_NAME = {
     register: getattr(x86_const, f"UC_X86_REG_{register.value}") for register in Register
@@ -117,6 +125,8 @@ class Engine:
         self._pins: list[ctypes.c_char] = []
         self._uc = open_engine()
         self._layout = probe_layout(self._uc)
+        self._segment_layout = probe_segments(self._uc)
+        self._ram = tuple(region.range for region in regions)
         for region in regions:
             self._map_region(ram_fd, region)
         self._map_devices(regions)
@@ -302,10 +312,36 @@ class Engine:
 
     def _on_in(self, _uc: object, port: int, size: int, _data: object) -> int:
         try:
+            device = self._ports.string_device(port)
+            if device is not None:
+                value = self._string_in(device, port, size)
+                if value is not None:
+                    return value
             return self._ports.read(port, size)
         except GuestStopped as stopped:
             self._stop_for(Ended(stopped))
             return int((1 << 8 * size) - 1)
+
+    def _string_in(self, device: StringPortDevice, port: int, size: int) -> int | None:
+        """Does at once what a REP INS has left to do, or as much of it as a request may have.
+
+        The engine is left with one repetition, whose value is the first one: it stores that
+        where it would have. None where this is no REP INS, or not into plain RAM.
+        """
+        now = segments(self._uc, self._segment_layout)
+        ecx, edi, flags = (self.get(r) for r in (Register.ECX, Register.EDI, Register.EFLAGS))
+        code = self.read(now.cs_base + self.get(Register.EIP), INSTRUCTION_MAX_BYTES)
+        to = string_input(code, size, ecx, edi, flags, now)
+        if to is None or self.get(Register.CR0) & CR0_PAGING or not self._is_plain_ram(to):
+            return None
+        device.read_string(port, size, to)
+        self.set(Register.ECX, ecx - to.size // size + 1)
+        self.set(Register.EDI, edi + to.size - size)
+        return int.from_bytes(self.read(to.start, size), "little")
+
+    def _is_plain_ram(self, where: GpaRange) -> bool:
+        inside = any(ram.contains(where) for ram in self._ram)
+        return inside and not self.is_protected(where.start, where.size)
 
     def _on_out(self, _uc: object, port: int, size: int, value: int, _data: object) -> None:
         try:

@@ -43,6 +43,7 @@ _END_REASONS = MappingProxyType(
         StopReason.RESET: EndReason.RESET,
         StopReason.CRASHED: EndReason.CRASHED,
         StopReason.UNFIT: EndReason.UNFIT,
+        StopReason.ABANDONED: EndReason.ABANDONED,
     }
 )
 
@@ -232,6 +233,7 @@ def _start_process(
             ram_fd=hardware.ram_fd,
             console_fd=console,
             control_fd=control.fileno(),
+            ioreq_fd=hardware.ioreq_fd,
             parent_pid=os.getpid(),
             sandbox=sandbox.value,
             regions=hardware.regions,
@@ -239,7 +241,9 @@ def _start_process(
             quiet_cpu_s=quiet_cpu_s,
         )
         argv = [sys.executable, "-m", "toolstack.machine.emulator", start.to_argument()]
-        fds = (start.ram_fd, start.console_fd, start.control_fd)
+        fds = [start.ram_fd, start.console_fd, start.control_fd]
+        if start.ioreq_fd is not None:
+            fds.append(start.ioreq_fd)
         try:
             process = spawn(
                 argv, pass_fds=fds, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from handoff.addresses import GpaRange
+
 PORTS = 0x10000
 
 
@@ -17,11 +19,21 @@ class PortDevice(Protocol):
         """An OUT of `size` bytes. May raise GuestStopped."""
 
 
+class StringPortDevice(PortDevice, Protocol):
+    """A device that is told of a string instruction as a whole."""
+
+    def read_string(self, port: int, size: int, to: GpaRange) -> None:
+        """Fills `to`, which is RAM, with what INs of `size` bytes give, one after the other.
+
+        May raise GuestStopped."""
+
+
 class PortBus:
     """Ports by number; an access belongs to the device of its first port."""
 
     def __init__(self) -> None:
         self._devices: dict[int, PortDevice] = {}
+        self._string_devices: dict[int, StringPortDevice] = {}
         self.accesses = 0
         """reads and writes so far, answered or not: a sign of life"""
 
@@ -31,6 +43,15 @@ class PortBus:
             if not 0 <= port < PORTS or port in self._devices:
                 raise ValueError(f"I/O port {port:#x} is taken or not below {PORTS:#x}")
         self._devices.update(dict.fromkeys(ports, device))
+
+    def claim_strings(self, ports: range, device: StringPortDevice) -> None:
+        """The same for a device that takes string instructions. Raises: ValueError."""
+        self.claim(ports, device)
+        self._string_devices.update(dict.fromkeys(ports, device))
+
+    def string_device(self, port: int) -> StringPortDevice | None:
+        """The device that takes string instructions at `port`, if there is one."""
+        return self._string_devices.get(port)
 
     def read(self, port: int, size: int) -> int:
         """What IN gives: all ones where nobody answers, as on an ISA bus."""

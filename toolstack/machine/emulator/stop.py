@@ -14,6 +14,7 @@ class StopReason(Enum):
     RESET = "reset"
     CRASHED = "crashed"
     UNFIT = "needs a device this machine does not have"
+    ABANDONED = "got no answer from its device model"
 
 
 class GuestStopped(Exception):

@@ -35,6 +35,7 @@ def test_what_a_process_is_started_with_survives_its_command_line() -> None:
         ram_fd=3,
         console_fd=4,
         control_fd=5,
+        ioreq_fd=6,
         parent_pid=77,
         sandbox="auto",
         regions=regions_for(8 * GIB, Gpa(0xF0000000)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from handoff.errors import ConfigError, HandoffError, ImageError
-from toolstack.single_error import innermost, single_error
+from handoff.single_error import innermost, single_error
 from xenstore_sim.wire.errors import Disconnected
 
 

@@ -1,0 +1,4 @@
+"""QEMU's firmware configuration device, serving boot images to QEMU's own option ROMs.
+
+Source: docs/specs/fw_cfg.rst of QEMU.
+"""

@@ -1,0 +1,184 @@
+"""Real kernels by each entry they have, to what they say themselves."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.devicemodel.images.linux.tiny_kernel import TinyKernel
+from tests.e2e.toolstack_runs import Run, left_behind, toolstack, toolstack_until, write_config
+from toolstack import images
+from toolstack.images import initrd
+from toolstack.images.catalogue import BUSYBOX_I386, KERNEL_I386
+
+LARGE_RAMDISK_BYTES = 300 << 20
+
+
+@pytest.fixture(scope="module")
+def i386(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Debian's kernel for i386, and an initrd of that architecture."""
+    kernel, busybox = images.ensure((KERNEL_I386, BUSYBOX_I386))
+    ramdisk = tmp_path_factory.mktemp("i386") / "initrd.img"
+    ramdisk.write_bytes(initrd.build(busybox.path.read_bytes()))
+    return {"kernel": kernel.path, "ramdisk": ramdisk}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("--entry", "32"),
+        ("--entry", "64"),
+        ("--entry", "64", "--native"),
+        ("--entry", "32", "--platform", "qemu-pc"),
+        ("--entry", "32", "--subarch", "xen"),
+        ("--entry", "real", "--subarch", "xen"),
+    ],
+    ids=" ".join,
+)
+def test_debians_kernel_reaches_user_space(
+    how: tuple[str, ...], debian: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    cmdline = f"console=ttyS0 quiet nokaslr token={secrets.token_hex(8)}"
+    config = write_config(
+        tmp_path / "guest.cfg",
+        kernel=debian["vmlinuz"],
+        ramdisk=debian["initrd.img"],
+        cmdline=cmdline,
+    )
+
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", *how)
+
+    assert run.status == 0, run.errors
+    assert f"CMDLINE: {cmdline}\n" in run.console
+    assert "user space: reached, powering off" in run.console
+    assert left_behind(runtime, run.pid) == []
+
+
+@pytest.mark.parametrize("entry", ["real", "32"])
+def test_an_i386_kernel_reaches_user_space(
+    entry: str, i386: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    cmdline = f"console=ttyS0 quiet nokaslr token={secrets.token_hex(8)}"
+    config = write_config(tmp_path / "guest.cfg", cmdline=cmdline, **i386)
+
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", "--entry", entry)
+
+    assert run.status == 0, run.errors
+    assert f"CMDLINE: {cmdline}\n" in run.console
+    assert "-686\n" in run.console
+
+
+def test_an_i386_kernel_has_no_64_bit_entry(
+    i386: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    config = write_config(tmp_path / "guest.cfg", **i386)
+
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", "--entry", "64")
+
+    assert run.status == 10
+    assert "entry 64: this kernel has no 64-bit entry, bit 0 of its setup_header.xl" in run.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [("memtest86+x64.bin", "32"), ("memtest86+x64.bin", "64"), ("memtest86+ia32.bin", "32")],
+)
+def test_a_kernel_that_cannot_be_relocated_starts_by_its_direct_entries(
+    name: str, entry: str, debian: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    config = write_config(
+        tmp_path / "guest.cfg", memory=128, kernel=debian[name], cmdline="console=ttyS0,115200"
+    )
+
+    # memtest86+ runs until somebody stops it.
+    how = ("--machine", "qemu", "--entry", entry)
+    run = toolstack_until(runtime, b"Memtest86+", "create", str(config), *how)
+
+    assert "Memtest86+" in run.console, run.errors
+    assert run.status == 128 + signal.SIGTERM
+    assert left_behind(runtime, run.pid) == []
+
+
+@pytest.mark.parametrize("platform", ["xen-hvm", "qemu-pc"])
+@pytest.mark.parametrize(
+    ("kernel", "starts"),
+    [
+        (TinyKernel(0, high=False), "cs=9020"),
+        (TinyKernel(0x201, high=False, protected_bytes=0x80000), "cs=9020"),
+        (TinyKernel(0x200, high=True), "cs=9020"),
+        (TinyKernel(0x204, high=True), "cs=1020"),
+    ],
+    ids=["no-header", "2.01-zImage", "2.00-bzImage", "2.04-bzImage"],
+)
+def test_kernels_that_nobody_ships_start_below_real_firmware(
+    kernel: TinyKernel, starts: str, platform: str, tmp_path: Path, runtime: Path
+) -> None:
+    image = tmp_path / "kernel"
+    image.write_bytes(kernel.build())
+    config = write_config(tmp_path / "guest.cfg", memory=64, kernel=image, cmdline="root=/dev/hda1")
+    how = ("--machine", "qemu", "--boot", "linux", "--platform", platform)
+
+    run = toolstack(runtime, "create", str(config), *how)
+
+    assert run.status == 0, run.errors
+    assert run.console.startswith(f"{starts}\n")
+    assert "line=root=/dev/hda1\n" in run.console
+    assert run.console.endswith("sane\n")
+
+
+def test_8_gib_and_a_ramdisk_of_300_mib(
+    debian: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    """The kernel passes over zeros behind an initrd, so that a hole makes one of any size."""
+    ramdisk = tmp_path / "initrd.img"
+    ramdisk.write_bytes(debian["initrd.img"].read_bytes())
+    os.truncate(ramdisk, LARGE_RAMDISK_BYTES)
+    config = write_config(
+        tmp_path / "guest.cfg",
+        memory=8192,
+        kernel=debian["vmlinuz"],
+        ramdisk=ramdisk,
+        cmdline="console=ttyS0 quiet nokaslr",
+    )
+
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", "--json")
+
+    assert run.status == 0, run.errors
+    (placed,) = run.events("placed")
+    (disk,) = [entry for entry in placed["placements"] if entry["name"] == "ramdisk"]
+    # This kernel takes its ramdisk anywhere below 4 GiB; QEMU's low RAM ends at 3 GiB.
+    assert disk["size"] == LARGE_RAMDISK_BYTES
+    assert disk["start"] + disk["size"] == (3 << 30) - (32 << 20)
+    (memory,) = [line for line in run.console.splitlines() if line.startswith("memory: ")]
+    assert int(memory.split()[1]) > 7 * 1024 * 1024
+    assert "user space: reached, powering off" in run.console
+
+
+def test_the_least_guest_that_a_refusal_names_boots(
+    debian: dict[str, Path], tmp_path: Path, runtime: Path
+) -> None:
+    def run(memory: int) -> Run:
+        config = write_config(
+            tmp_path / "guest.cfg",
+            memory=memory,
+            kernel=debian["vmlinuz"],
+            ramdisk=debian["initrd.img"],
+            cmdline="console=ttyS0 quiet nokaslr",
+        )
+        return toolstack(runtime, "create", str(config), "--machine", "qemu", "--entry", "64")
+
+    refused = run(64)
+    assert refused.status == 13
+    assert "kernel (init_size 0x" in refused.errors
+    asked = re.search(r"at least (\d+) MiB more", refused.errors)
+    assert asked is not None
+    least = 64 + int(asked[1])
+    assert run(least - 1).status == 13
+    booted = run(least)
+    assert booted.status == 0, booted.errors
+    assert "user space: reached, powering off" in booted.console
