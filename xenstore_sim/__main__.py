@@ -1,12 +1,14 @@
 """The command `xenstore-sim`: a xenstore daemon that any xenstore client can use."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from math import isnan
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +16,9 @@ import click
 import trio
 
 from xenstore_sim.quota_options import quota_options, quotas_of
-from xenstore_sim.readiness import notify_manager, pid_file, report_ready
+from xenstore_sim.readiness import ReadinessError, notify_manager, pid_file, report_ready
 from xenstore_sim.server import DaemonRunning, RunDirectoryError, ServerHandle, Settings, serve
+from xenstore_sim.standard_error import tell
 from xenstore_sim.store.expiry import WATCH_TIMEOUT_S
 from xenstore_sim.store.faults import FaultPlan, FaultPlanError
 from xenstore_sim.wire.compat import COMPAT_4_20, RELEASES
@@ -25,6 +28,7 @@ EXIT_FAILED: Final = 1
 EXIT_DAEMON_RUNNING: Final = 3
 EXIT_RUN_DIRECTORY: Final = 4
 # 2 is click's, for a wrong command line.
+_FD_MAX: Final = 2**31 - 1
 
 _EPILOG: Final = """\
 \b
@@ -47,6 +51,13 @@ def _faults(ctx: click.Context, param: click.Parameter, text: str | None) -> Fau
         return None if text is None else FaultPlan.parse(text)
     except FaultPlanError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, seconds: float) -> float:
+    """The same, but for what is no time. Raises: click.BadParameter."""
+    if isnan(seconds):
+        raise click.BadParameter("nan is no number of seconds; 0 lets events wait for ever")
+    return seconds
 
 
 def _timeouts(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> float | None:
@@ -121,6 +132,7 @@ class _Place:
     default=WATCH_TIMEOUT_S,
     show_default=True,
     metavar="SECONDS",
+    callback=_seconds,
     help="Drop watch events that a domain leaves unread for so long; 0: never.",
 )
 @click.option("-w", "--timeout", multiple=True, callback=_timeouts, hidden=True)
@@ -145,7 +157,7 @@ class _Place:
 @click.option("-P", "--output-pid", is_flag=True, help="Print the process id when serving.")
 @click.option(
     "--ready-fd",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=_FD_MAX),
     metavar="N",
     help="Write a line to descriptor N when serving. A NOTIFY_SOCKET of systemd is told, too.",
 )
@@ -180,13 +192,14 @@ def main(
         faults,
     )
     place = _Place(rundir, socket, trace_file, pid_file, ready_fd)
+    _raise_descriptor_limit()
     try:
         trio.run(_serve, place, settings, output_pid)
     except* DaemonRunning as group:
         _fail(group, EXIT_DAEMON_RUNNING)
     except* RunDirectoryError as group:
         _fail(group, EXIT_RUN_DIRECTORY)
-    except* OSError as group:
+    except* (ReadinessError, OSError) as group:
         _fail(group, EXIT_FAILED)
 
 
@@ -197,7 +210,7 @@ async def _serve(place: _Place, settings: Settings, output_pid: bool) -> None:
         socket_path=place.socket,
         settings=settings,
         trace_file=place.trace_file,
-        tell=_tell,
+        tell=tell,
     )
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
@@ -211,7 +224,7 @@ async def _serve(place: _Place, settings: Settings, output_pid: bool) -> None:
 
 def _report(place: _Place, handle: ServerHandle, output_pid: bool) -> None:
     """Tell everyone who asked that it serves."""
-    _tell(f"listening on {handle.socket_path}")
+    tell(f"listening on {handle.socket_path}")
     if output_pid:
         click.echo(os.getpid())
     if place.ready_fd is not None:
@@ -220,15 +233,18 @@ def _report(place: _Place, handle: ServerHandle, output_pid: bool) -> None:
         notify_manager(manager)
 
 
-def _tell(text: str) -> None:
-    click.echo(f"xenstore-sim: {text}", err=True)
+def _raise_descriptor_limit() -> None:
+    """Allow as many clients as this user may have: each takes a descriptor, a domain several, and
+    the usual soft bound is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _fail(group: BaseExceptionGroup[BaseException], status: int) -> None:
     cause: BaseException = group
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    _tell(str(cause))
+    tell(str(cause))
     sys.exit(status)
 
 

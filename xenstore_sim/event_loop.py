@@ -50,6 +50,8 @@ class EventLoop:
         """Domains whose sockets wait for a free descriptor."""
         self._paused: dict[Endpoint, int] = {}
         """Listeners that wait for one."""
+        self._told_of_descriptors = False
+        """The operator knows that there were none."""
         self._to_send: dict[ConnId, None] = {}
         self._unfinished: dict[Endpoint, None] = {}
         """To be served in the next round, whatever their descriptors say."""
@@ -161,10 +163,15 @@ class EventLoop:
             for sock, (path, _) in zip(sockets, accepts, strict=False):
                 sock.close()
                 path.unlink(missing_ok=True)
-            if error.errno not in NO_DESCRIPTORS:
-                raise
-            self.daemon.refuse_connection()
-            self._unopened[domid] = None
+            if error.errno in NO_DESCRIPTORS:
+                self.daemon.refuse_connection()
+                self._unopened[domid] = None
+                self._tell_of_descriptors()
+            else:
+                # Something lies in the way, or the directory is gone: the others go on.
+                self.daemon.say(
+                    f"domain {domid} cannot connect: {error.strerror}: {error.filename}"
+                )
             return
         self._domains[domid] = tuple(
             Listener(self, sock, partial(accept, domid))
@@ -173,9 +180,13 @@ class EventLoop:
 
     def _close_domain(self, domid: DomId) -> None:
         self._unopened.pop(domid, None)
+        listeners = self._domains.pop(domid, ())
+        if not listeners:
+            # What lies at these names is not ours.
+            return
         self.rundir.domain_socket_path(domid).unlink(missing_ok=True)
         self.rundir.ring_socket_path(domid).unlink(missing_ok=True)
-        for listener in self._domains.pop(domid, ()):
+        for listener in listeners:
             listener.close()
 
     def _accept_dom0(self, sock: socket.socket) -> None:
@@ -230,6 +241,15 @@ class EventLoop:
         and to look at it again and again would help nobody."""
         self.watch_for(fd, 0)
         self._paused[listener] = fd
+        self._tell_of_descriptors()
+
+    def _tell_of_descriptors(self) -> None:
+        if not self._told_of_descriptors:
+            self._told_of_descriptors = True
+            self.daemon.say(
+                "no descriptor is left for connections: they wait for the end of others;"
+                " raise the bound of open files (ulimit -n)"
+            )
 
     def descriptor_freed(self) -> None:
         """Let those go on who ran out of descriptors; to be said after closing some."""

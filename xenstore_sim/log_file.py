@@ -80,7 +80,8 @@ class LogFile:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK
             return os.open(path, flags, _MODE)
         except (OSError, ValueError) as error:
-            self.say(f"cannot write {str(path)!a}: {error}")
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.say(f"cannot write {str(path)!a}: {reason}")
             return None
 
     def _written(self, fd: int, text: str) -> bool:

@@ -18,6 +18,8 @@ _OF_XENSTORED: Final = (
     ("-M", "--path-max", "path-max"),
 )
 """Source: xenstored --help of Xen 4.17."""
+_DIGITS: Final = 10
+"""xenstored has 32 bits for them."""
 
 
 def quota_options(command: _Command) -> _Command:
@@ -75,6 +77,8 @@ def _assignment(text: str, names: dict[str, str]) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if name not in names:
         raise click.BadParameter(f"{name!r} is no quota; there are {', '.join(names)}")
-    if not (number.isascii() and number.isdigit()):
-        raise click.BadParameter(f"{number!r} is no bound for {name}: a number, 0 for none")
+    if not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
+        raise click.BadParameter(
+            f"{number!r} is no bound for {name}: a number of up to {_DIGITS} digits, 0 for none"
+        )
     return names[name], int(number)

@@ -7,29 +7,54 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class ReadinessError(Exception):
+    """Somebody who asked could not be told."""
+
+    def __init__(self, whom: str, reason: str, remedy: str) -> None:
+        super().__init__(whom, reason, remedy)
+        self.whom = whom
+        self.reason = reason
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.whom}: {self.reason}: {self.remedy}"
+
+
 def report_ready(fd: int) -> None:
-    """Write a line to this descriptor, and close it."""
-    os.write(fd, b"ready\n")
-    os.close(fd)
+    """Write a line to this descriptor, and close it. Raises: ReadinessError."""
+    with _told(f"--ready-fd {fd}", "give it an open one with a reader"):
+        os.write(fd, b"ready\n")
+        os.close(fd)
 
 
 def notify_manager(address: str) -> None:
-    """Say READY=1 to the service manager. Raises: OSError.
+    """Say READY=1 to the service manager. Raises: ReadinessError.
 
     address: the value of NOTIFY_SOCKET; a leading @ stands for the abstract namespace.
     Source: sd_notify(3).
     """
-    if address.startswith("@"):
-        address = f"\0{address[1:]}"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-        manager.sendto(b"READY=1", address)
+    name = f"\0{address[1:]}" if address.startswith("@") else address
+    with (
+        _told(f"NOTIFY_SOCKET={address}", "unset it where no service manager waits"),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
+    ):
+        manager.sendto(b"READY=1", name)
 
 
 @contextmanager
 def pid_file(path: Path) -> Iterator[None]:
-    """Our process id in this file while the block runs. Raises: OSError."""
-    path.write_text(f"{os.getpid()}\n")
+    """Our process id in this file while the block runs. Raises: ReadinessError."""
+    with _told(f"the pid file {path}", "name one in a writable directory"):
+        path.write_text(f"{os.getpid()}\n")
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(whom: str, remedy: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ReadinessError(whom, error.strerror or str(error), remedy) from error

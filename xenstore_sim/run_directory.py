@@ -3,6 +3,7 @@
 import fcntl
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -43,12 +44,13 @@ class RunDirectory:
         self.rundir = rundir
         self.socket_path = rundir / "socket" if socket_path is None else socket_path
         paths = (self.domain_socket_path(DomId(65535)), self.socket_path)
-        longest = max(len(os.fsencode(path)) for path in paths)
-        if longest > SOCKET_PATH_MAX:
+        longest = max(paths, key=lambda path: len(os.fsencode(path)))
+        if (size := len(os.fsencode(longest))) > SOCKET_PATH_MAX:
             raise RunDirectoryError(
                 rundir,
-                f"socket names have up to {longest} bytes, the system's bound is {SOCKET_PATH_MAX}",
-                "choose a directory with a shorter name",
+                f"the socket name {longest} has {size} bytes, the system's bound is"
+                f" {SOCKET_PATH_MAX}",
+                "choose a place with a shorter name",
             )
         try:
             for path in (*self._socket_directories(), self.socket_path.parent):
@@ -73,7 +75,10 @@ class RunDirectory:
         return self.rundir / "ring" / str(domid)
 
     def listen(self, path: Path) -> socket.socket:
-        """A non-blocking listening socket for our user alone, at a path in this directory."""
+        """A non-blocking listening socket for our user alone, at a path in this directory.
+
+        Raises: OSError, with the path.
+        """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # Before bind, so that the name never exists with another mode.
@@ -81,9 +86,9 @@ class RunDirectory:
             listener.bind(os.fspath(path))
             listener.listen(_BACKLOG)
             listener.setblocking(False)
-        except BaseException:
+        except OSError as error:
             listener.close()
-            raise
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         return listener
 
     def __enter__(self) -> Self:
@@ -98,7 +103,9 @@ class RunDirectory:
     def _sockets(self) -> list[Path]:
         paths = [self.socket_path]
         for directory in self._socket_directories():
-            paths += directory.iterdir()
+            # Whoever cleans up behind us may have removed it.
+            with suppress(FileNotFoundError):
+                paths += directory.iterdir()
         return [path for path in paths if path.is_socket()]
 
     def _socket_directories(self) -> tuple[Path, ...]:
@@ -112,6 +119,10 @@ class RunDirectory:
                 self.rundir,
                 f"a daemon that is not ours answers at {self.socket_path}",
                 "stop it or choose another directory",
+            )
+        if self.socket_path.exists() and not self.socket_path.is_socket():
+            raise RunDirectoryError(
+                self.rundir, f"{self.socket_path} is there and is no socket", "move it away"
             )
         for path in self._sockets():
             path.unlink(missing_ok=True)
@@ -137,8 +148,9 @@ def _answers(path: Path) -> bool:
         probe.setblocking(False)
         try:
             probe.connect(os.fspath(path))
-        except BlockingIOError:
-            return True
-        except OSError:
+        except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except OSError:
+            # Its queue is full, it is not for us, or of another kind: there is somebody.
+            return True
     return True

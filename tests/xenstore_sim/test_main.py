@@ -1,18 +1,22 @@
 """The command `xenstore-sim` as its users run it."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
 from xenstore_sim.client import Client
 from xenstore_sim.wire.errors import RequestRefused
+from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.ops import Op
 
 COMMAND = (sys.executable, "-m", "xenstore_sim")
 DEADLINE_S = 30
@@ -38,10 +42,13 @@ def daemon(rundir: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def run(*options: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *options], capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
+        [*COMMAND, *options],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -93,7 +100,11 @@ def test_an_unusable_directory_has_its_own_status(tmp_path: Path) -> None:
         (("--rundir", "x", "--quota", "cows=1"), "'cows' is no quota; there are nodes, watches"),
         (("--rundir", "x", "--quota", "nodes=many"), "'many' is no bound for nodes"),
         (("--rundir", "x", "--faults", "late=2"), "late=2.0: a rate is a number from 0 to 1"),
+        (("--rundir", "x", "--quota", f"nodes={'1' * 5000}"), "is no bound for nodes"),
+        (("--rundir", "x", "--faults", f"late=1,seed={'1' * 5000}"), "up to 20 digits"),
         (("--rundir", "x", "--watch-timeout", "-1"), "-1.0 is not in the range x>=0"),
+        (("--rundir", "x", "--watch-timeout", "nan"), "nan is no number of seconds"),
+        (("--rundir", "x", "--ready-fd", "2147483648"), "2147483648 is not in the range"),
     ],
 )
 def test_a_wrong_command_line_has_its_own_status(options: tuple[str, ...], text: str) -> None:
@@ -141,10 +152,56 @@ def test_a_pid_file_is_there_while_it_serves(tmp_path: Path) -> None:
 
 
 def test_a_pid_file_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
-    refused = run("--rundir", str(tmp_path), "--pid-file", str(tmp_path / "missing" / "pid"))
+    pid_file = tmp_path / "missing" / "pid"
+    refused = run("--rundir", str(tmp_path), "--pid-file", str(pid_file))
     assert refused.returncode == 1
-    assert "No such file or directory" in refused.stderr
+    assert refused.stderr.splitlines()[-1] == (
+        f"xenstore-sim: the pid file {pid_file}: No such file or directory:"
+        " name one in a writable directory"
+    )
     assert not (tmp_path / "socket").exists()
+
+
+def test_whom_it_cannot_tell_that_it_serves_is_named(tmp_path: Path) -> None:
+    refused = run("--rundir", str(tmp_path), "--ready-fd", "99")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        "xenstore-sim: --ready-fd 99: Bad file descriptor: give it an open one with a reader"
+    )
+    gone = tmp_path / "nobody"
+    with_manager = {**os.environ, "NOTIFY_SOCKET": str(gone)}
+    refused = run("--rundir", str(tmp_path), environment=with_manager)
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-1] == (
+        f"xenstore-sim: NOTIFY_SOCKET={gone}: No such file or directory:"
+        " unset it where no service manager waits"
+    )
+
+
+def test_a_standard_error_that_nobody_reads_neither_stops_nor_ends_it(tmp_path: Path) -> None:
+    with daemon(tmp_path) as process, socket.socket(socket.AF_UNIX) as dom0:
+        assert process.stderr is not None
+        dom0.settimeout(DEADLINE_S)
+        dom0.connect(str(tmp_path / "socket"))
+        print_ = encode_packet(Op.CONTROL, 1, 0, b"print\0" + b"x" * 4000 + b"\0")
+        done = encode_packet(Op.CONTROL, 1, 0, b"OK\0")
+        # More than a pipe takes.
+        for _ in range(100):
+            dom0.sendall(print_)
+            assert dom0.recv(100) == done
+        process.stderr.close()
+        dom0.sendall(print_)
+        assert dom0.recv(100) == done
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
+
+
+def test_a_run_directory_that_went_away_does_not_keep_it_from_a_clean_end(tmp_path: Path) -> None:
+    rundir = tmp_path / "run"
+    with daemon(rundir) as process:
+        rmtree(rundir)
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 0
 
 
 def test_its_socket_may_lie_elsewhere(tmp_path: Path) -> None:
@@ -234,3 +291,13 @@ async def test_faults_are_injected_into_clients_of_the_command(tmp_path: Path) -
             await client.write("/b", "v")
             with pytest.raises(RequestRefused, match="xenstore refused WRITE /a/x: EACCES"):
                 await client.write("/a/x", "v")
+
+
+def test_it_takes_as_many_clients_as_its_user_may_have_descriptors(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1, 512), hard))
+    try:
+        with daemon(tmp_path) as process:
+            assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

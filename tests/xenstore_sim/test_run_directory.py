@@ -63,3 +63,24 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunDirectoryError, match=r"Not a directory .*choose a writable directory"):
         RunDirectory(tmp_path / "file" / "run")
+
+
+def test_a_file_where_the_socket_belongs_is_left_and_named(tmp_path: Path) -> None:
+    (tmp_path / "socket").write_text("mine")
+    with pytest.raises(RunDirectoryError, match=r"/socket is there and is no socket: move it away"):
+        RunDirectory(tmp_path)
+    assert (tmp_path / "socket").read_text() == "mine"
+
+
+def test_a_socket_name_that_is_too_long_is_named_not_its_directory(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 110)
+    with pytest.raises(RunDirectoryError, match=f"{path} has {len(str(path))} bytes"):
+        RunDirectory(tmp_path / "run", path)
+
+
+def test_a_live_socket_of_another_kind_is_not_taken_for_stale(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "socket"))
+        with pytest.raises(DaemonRunning):
+            RunDirectory(tmp_path)
+        assert (tmp_path / "socket").is_socket()

@@ -224,6 +224,27 @@ def few_descriptors() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
+async def test_a_file_where_a_domains_socket_belongs_costs_that_domain_alone(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    server: ServerHandle = await nursery.start(partial(serve, tmp_path, tell=said.append))
+    in_the_way = server.domain_socket_path(DomId(5))
+    in_the_way.write_text("mine")
+    async with Client.connect(server.socket_path) as dom0:
+        await dom0.introduce(DomId(5), 1, 1)
+        await dom0.introduce(DomId(6), 1, 1)
+        async with Client.connect(server.domain_socket_path(DomId(6))):
+            pass
+        assert said == [f"domain 5 cannot connect: Address already in use: {in_the_way}"]
+        await dom0.release(DomId(5))
+        assert in_the_way.read_text() == "mine"
+        in_the_way.unlink()
+        await dom0.introduce(DomId(5), 1, 1)
+        async with Client.connect(in_the_way):
+            pass
+
+
 async def test_without_descriptors_a_domain_is_opened_later(
     server: ServerHandle, dom0: Client, few_descriptors: int
 ) -> None:
@@ -275,3 +296,29 @@ async def test_without_descriptors_connections_wait_and_the_rest_goes_on(
     finally:
         for client in clients:
             client.close()
+
+
+async def test_the_operator_is_told_once_that_descriptors_ran_out(
+    nursery: trio.Nursery, tmp_path: Path, few_descriptors: int
+) -> None:
+    said: list[str] = []
+    server: ServerHandle = await nursery.start(partial(serve, tmp_path, tell=said.append))
+    clients: list[socket.socket] = []
+    async with Client.connect(server.socket_path) as dom0:
+        try:
+            for _ in range(2):
+                before = server.statistics().refused_connections
+                while server.statistics().refused_connections == before:
+                    client = socket.socket(socket.AF_UNIX)
+                    clients.append(client)
+                    client.connect(str(server.socket_path))
+                    for _ in range(3):
+                        await dom0.read("/")
+                for client in clients[:2]:
+                    client.close()
+                del clients[:2]
+                await dom0.read("/")
+        finally:
+            for client in clients:
+                client.close()
+    assert [text.split(":")[0] for text in said] == ["no descriptor is left for connections"]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _SEED: Final = pytest.StashKey[int]()
 _RUNNING: Final = pytest.StashKey["Xenstored"]()
+_DIGITS: Final = 20
+"""Of a seed."""
 _MARKER: Final = (
     "xenstored(compat, quotas, faults, watch_timeout_s): how the daemon of the fixture xenstored"
     " behaves"
@@ -34,8 +36,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """The seed of this run. Raises: pytest.UsageError."""
     config.addinivalue_line("markers", _MARKER)
     text = _option(config, "seed")
-    if text is not None and not (text.isascii() and text.isdigit()):
-        raise pytest.UsageError(f"xenstored seed: {text!r} is none: write a decimal number")
+    if text is not None and not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise pytest.UsageError(
+            f"xenstored seed: {text!r} is none: write a decimal number of up to {_DIGITS} digits"
+        )
     # Under pytest-xdist all workers have the seed that the user is shown.
     given = getattr(config, "workerinput", {}).get("xenstored_seed", text)
     config.stash[_SEED] = secrets.randbelow(2**32) if given is None else int(given)

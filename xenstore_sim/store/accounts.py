@@ -8,7 +8,7 @@ from xenstore_sim.wire.names import DOM0, DomId
 class Account:
     """One domain's."""
 
-    __slots__ = ("bytes", "most", "nodes", "warned")
+    __slots__ = ("above_soft", "bytes", "most", "nodes", "warnings")
 
     def __init__(self) -> None:
         self.nodes = 0
@@ -17,8 +17,10 @@ class Account:
         """Of these nodes."""
         self.most: dict[str, int] = {}
         """By name of quota; those that were never used are missing."""
-        self.warned = False
-        """It is above its soft memory quota, and that was told."""
+        self.above_soft = False
+        """It is above its soft memory quota."""
+        self.warnings = 0
+        """How often it went there."""
 
     def note(self, name: str, used: int) -> None:
         """The domain uses so much now."""

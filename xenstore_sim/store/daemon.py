@@ -235,6 +235,10 @@ class Daemon:
         """Write what is said to this file from now on, as CONTROL logfile would."""
         self._world.log.open(path)
 
+    def say(self, text: str) -> None:
+        """Tell the operator, and the log if it is on."""
+        self._world.log.say(text)
+
     def nodes(self) -> Iterator[tuple[AbsolutePath, Node]]:
         """The store, parents first, for as long as it does not change."""
         return self._world.tree.walk()

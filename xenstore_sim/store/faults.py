@@ -14,6 +14,7 @@ from xenstore_sim.wire.names import DOMID_SELF, DomId, NodePath, absolute_path, 
 from xenstore_sim.wire.ops import Op
 
 DELAY_MAX_S: Final = 3600.0
+_DIGITS: Final = 20
 
 
 class FaultKind(StrEnum):
@@ -243,8 +244,8 @@ def _delay(name: str, text: str) -> Delay:
 
 
 def _number(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise FaultPlanError(name, text, "a decimal number")
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise FaultPlanError(name, text, f"a decimal number of up to {_DIGITS} digits")
     return int(text)
 
 

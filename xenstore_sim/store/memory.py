@@ -5,6 +5,7 @@ header, permissions, value, names of children), paths and tokens of watches, a c
 that an open transaction accessed, and replies and events that wait.
 """
 
+from xenstore_sim.store.accounts import Account
 from xenstore_sim.store.call import World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.wire.errors import Refusal
@@ -38,7 +39,7 @@ def has_room(world: World, conn: Connection, more: int) -> bool:
 def grow(world: World, domid: DomId, more: int, errno: Errno = Errno.ENOMEM) -> None:
     """The domain is about to take so many bytes more, whoever is the reason.
 
-    Where that crosses the soft bound, it is told once. Raises: Refusal, with this errno.
+    Where that crosses the soft bound, it is told. Raises: Refusal, with this errno.
     """
     if more <= 0 or domid == DOM0:
         return
@@ -48,9 +49,20 @@ def grow(world: World, domid: DomId, more: int, errno: Errno = Errno.ENOMEM) -> 
     account = world.accounts.of(domid)
     account.note("memory", used)
     above = bool(quotas.soft_memory) and used >= quotas.soft_memory
-    if above and not account.warned:
+    if above and not account.above_soft:
         world.counters.soft_quota_warnings += 1
-        world.log.say(
-            f"domain {domid} takes {used} bytes of memory, its soft quota is {quotas.soft_memory}"
+        account.warnings += 1
+        _warn(
+            world,
+            account,
+            f"domain {domid} takes {used} bytes of memory, its soft quota is {quotas.soft_memory}",
         )
-    account.warned = above
+    account.above_soft = above
+
+
+def _warn(world: World, account: Account, text: str) -> None:
+    """Tell the first time, the second, the fourth and so on: a domain can go above its quota and
+    below as often as it likes, and must not fill its host's log."""
+    times = account.warnings
+    if not times & (times - 1):
+        world.log.say(text if times == 1 else f"{text}, for the {times}. time")
