@@ -11,7 +11,7 @@ CONVERSATIONS := 5000
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@scripts/make-venv.sh $(PYTHON) $(VENV)
@@ -50,6 +50,9 @@ explore: $(STAMP) packages images ## the property tests with new random examples
 differential: $(STAMP) packages ## xenstored compared with Debian's real one, new random conversations for some minutes
 	@HYPOTHESIS_PROFILE=random DIFFERENTIAL_CONVERSATIONS=$(CONVERSATIONS) $(BIN)/pytest -q tests/differential
 
+explore-protocol: $(STAMP) ## both sides of the handoff through every state that can be reached
+	@$(BIN)/python -m tests.protocol_explorer
+
 fuzz: $(STAMP) ## hostile bytes for xenstored, SECONDS of them; a find becomes a test in tests/golden
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
@@ -60,4 +63,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore differential fuzz bench clean
+.PHONY: help demo packages images check test explore explore-protocol differential fuzz bench clean

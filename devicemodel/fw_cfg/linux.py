@@ -25,7 +25,7 @@ from devicemodel.images.linux.low_memory import LowMemory
 from devicemodel.images.linux.placement import require
 from devicemodel.images.linux.told import Told, real_mode_part
 from devicemodel.images.setup_header import SetupHeader
-from devicemodel.images.source import Image, ImageSlice, Sources
+from devicemodel.images.source import Image, Sources
 from devicemodel.plan import Placement
 from handoff.addresses import PAGE, Gpa, GpaRange, align_down, align_up
 from handoff.descriptor import EntryMode
@@ -81,13 +81,13 @@ def plan_linux_rom(kernel: LinuxKernel, sources: Sources, guest: GuestMap, rom: 
         require(target.range, guest, target.name)
     require(unpacks, guest, f"kernel (init_size {unpacks.size:#x})")
     _check_clear(targets[3:], unpacks)
-    images = [sources.kernel, *((sources.ramdisk,) if sources.ramdisk else ())]
-    waiting = wait_for_rom(images, targets, Space(guest))
     payload = kernel.payload
+    parts = [payload, *((sources.ramdisk.whole(),) if sources.ramdisk else ())]
+    waiting = wait_for_rom(parts, targets, Space(guest))
     items: dict[int, Blob] = {
         Key.KERNEL_ADDR: u32(load.start),
         Key.KERNEL_SIZE: u32(load.size),
-        Key.KERNEL_DATA: ImageBlob(ImageSlice(waiting[0].image, payload.offset, payload.size)),
+        Key.KERNEL_DATA: ImageBlob(waiting[0].part),
         Key.INITRD_ADDR: u32(0 if ramdisk is None else ramdisk.at.start),
         Key.INITRD_SIZE: u32(0 if ramdisk is None else ramdisk.at.size),
         Key.CMDLINE_ADDR: u32(low.cmdline),
@@ -98,7 +98,7 @@ def plan_linux_rom(kernel: LinuxKernel, sources: Sources, guest: GuestMap, rom: 
         Key.SETUP_DATA: BytesBlob(setup),
     }
     if ramdisk is not None:
-        items[Key.INITRD_DATA] = ImageBlob(waiting[1].image.whole())
+        items[Key.INITRD_DATA] = ImageBlob(waiting[1].part)
     check_targets(targets, items)
     final = [
         Placement("setup code", GpaRange(low.base, len(setup)), setup, When.BEV, "fw_cfg 0x18"),

@@ -64,8 +64,10 @@ def plan_multiboot_rom(
     )
     for target in targets:
         require(target.range, guest, target.name)
-    waiting = wait_for_rom(sources.modules, targets, Space(guest))
-    piece = _piece(kernel.segments, cmdline, strings, [w.image for w in waiting], modules_at)
+    parts = [one.whole() for one in sources.modules]
+    waiting = wait_for_rom(parts, targets, Space(guest))
+    modules = [one.part.image for one in waiting]
+    piece = _piece(kernel.segments, cmdline, strings, modules, modules_at)
     info = _INFO.pack(
         *(FLAGS, 0, 0, BOOT_DEVICE, piece.cmdline, len(sizes), piece.modules),
         *(0, MMAP, piece.loader_name),

@@ -56,9 +56,9 @@ def plan_pvh_rom(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom: byte
         items[Key.INITRD_ADDR] = u32(at.start)
         items[Key.INITRD_SIZE] = u32(at.size)
         placements.append(Placement("ramdisk", at, None, When.BEV, "fw_cfg 0x12"))
-    waiting = wait_for_rom(sources.modules, targets, space)
+    waiting = wait_for_rom([one.whole() for one in sources.modules], targets, space)
     if waiting:
-        items[Key.INITRD_DATA] = ImageBlob(waiting[0].image.whole())
+        items[Key.INITRD_DATA] = ImageBlob(waiting[0].part)
     check_targets(targets, items)
     return FwCfgPlan(
         f"pvh, ELF{kernel.elf.bits}{kernel.packed}, option ROM of QEMU",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,7 @@ def planned(
     kernel = linux(image, file)
     at = staged(Role.KERNEL, kernel_at, len(file))
     ramdisk = staged(Role.RAMDISK, ramdisk_at, ramdisk_bytes) if ramdisk_bytes else None
+    kernel = replace(kernel, payload=replace(kernel.payload, image=at))
     return plan_linux_rom(kernel, Sources(at, ramdisk, b"quiet"), guest_map(), ROM)
 
 
@@ -97,7 +99,7 @@ def test_a_zimage_goes_to_0x10000() -> None:
 def test_what_is_clear_of_every_target_stays_where_it_is() -> None:
     plan = planned()
     waiting = {p.name: p.range.start for p in plan.placements if p.when is When.NOW}
-    assert waiting == {"kernel": 4 * MIB, "ramdisk": 8 * MIB}
+    assert waiting == {"kernel": 4 * MIB + RELOCATABLE.setup_bytes, "ramdisk": 8 * MIB}
 
 
 @given(
