@@ -2,6 +2,7 @@
 
 from handoff.confinement.launch import spawn
 from handoff.confinement.layers import ConfinementError, Layer, Mode, Outcome, Report, State
+from handoff.confinement.limits import address_space_for
 from handoff.confinement.privileges import Identity
 from handoff.confinement.profiles import Profile
 from handoff.confinement.seccomp import Violation
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "State",
     "Violation",
+    "address_space_for",
     "confine",
     "prepare",
     "spawn",

@@ -10,7 +10,7 @@ from handoff.confinement.layers import ConfinementError, Layer, Outcome, State
 from handoff.confinement.libc import describe, system_call
 from handoff.confinement.syscalls import CLOSE_RANGE
 
-__all__ = ["close_all_but", "gaps", "require_harmless"]
+__all__ = ["close_all_but", "close_everything", "gaps", "require_harmless"]
 
 _LAST_FD = 0xFFFF_FFFF
 _STANDARD_STREAMS = 3
@@ -61,6 +61,11 @@ def close_all_but(keep_fds: frozenset[int]) -> Outcome:
         return Outcome(Layer.DESCRIPTORS, State.UNAVAILABLE, describe(error))
     kept = ", ".join(map(str, sorted(keep_fds)))
     return Outcome(Layer.DESCRIPTORS, State.APPLIED, f"only {kept or 'none'} of those inherited")
+
+
+def close_everything() -> None:
+    """Nothing stays open, standard streams included. Raises: OSError."""
+    system_call("close_range", CLOSE_RANGE, 0, _LAST_FD, 0)
 
 
 def _discard(fds: frozenset[int]) -> None:

@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from handoff.confinement.layers import Layer, Outcome, State
 
-__all__ = ["Limit", "limits_for", "set_limits"]
+__all__ = ["Limit", "address_space_for", "limits_for", "set_limits"]
 
 # Beside what it was given: an event loop's own, and the duplicate each mapping takes.
 _DESCRIPTOR_HEADROOM = 64
 # Beside the first thread: an emulation engine's timer, a few workers of the event loop.
 _THREADS = 16
+# The interpreter with its libraries, and the bounded buffers of the decoders.
+_PROGRAM_BYTES = 2 << 30
 
 
 class Limit(NamedTuple):
@@ -22,6 +24,12 @@ class Limit(NamedTuple):
     name: str
     resource: int
     value: int
+
+
+def address_space_for(ram_bytes: int) -> int:
+    """RLIMIT_AS, bytes, of a process that maps guest RAM once and holds no more than its
+    contents beside it, as a device model does that unpacks an image."""
+    return 2 * ram_bytes + _PROGRAM_BYTES
 
 
 def limits_for(

@@ -1,7 +1,6 @@
 """Namespaces of its own: an empty root directory, no network, no one else's IPC.
 
-The pid namespace is the exception: it takes a fork, so it is the launcher's part, and what is
-reported here is only whether this process is the first of one.
+The pid namespace is apart, as it takes a fork: see pid_namespace.py.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from handoff.confinement.layers import Layer, Outcome, State
 from handoff.confinement.libc import describe, invoke
 
-__all__ = ["NAMESPACE_LAYERS", "leave", "observe_pid_namespace"]
+__all__ = ["NAMESPACE_LAYERS", "leave"]
 
 
 class _Namespace(NamedTuple):
@@ -53,13 +52,6 @@ def leave(layer: Layer) -> Outcome:
     except OSError as error:
         return Outcome(layer, State.UNAVAILABLE, describe(error))
     return Outcome(layer, State.APPLIED, namespace.detail)
-
-
-def observe_pid_namespace() -> Outcome:
-    """Whether the launcher put this process into a pid namespace of its own."""
-    if os.getpid() == 1 and os.getppid() == 0:
-        return Outcome(Layer.PID_NAMESPACE, State.APPLIED, "its own, made by the launcher")
-    return Outcome(Layer.PID_NAMESPACE, State.OFF, "takes a fork, the launcher's part")
 
 
 def _unshare(namespace: _Namespace) -> None:

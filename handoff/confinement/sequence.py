@@ -5,8 +5,10 @@ the loop is about to open. `confine` runs inside the loop, when nothing more wil
 
 The order. Ids go before namespaces, with their capabilities kept, so that the namespaces belong to
 the unprivileged user and not to root; the capabilities end once namespaces have used them. The
-kernel forgets the parent-death signal when ids change, so that comes after. Landlock and seccomp
-need no_new_privs; seccomp forbids what all the others are made with, so it is last.
+pid namespace is the last of them: it takes a fork, and the process that stays outside to wait
+should have no more than the one inside. The kernel forgets the parent-death signal when ids
+change, so that comes after. Landlock and seccomp need no_new_privs; seccomp forbids what all the
+others are made with, so it is last.
 """
 
 from __future__ import annotations
@@ -21,10 +23,16 @@ from handoff.confinement.descriptors import close_all_but, require_harmless
 from handoff.confinement.landlock import LANDLOCK_LAYERS, forbid_everything
 from handoff.confinement.layers import ConfinementError, Layer, Mode, Outcome, Report, State
 from handoff.confinement.limits import limits_for, set_limits
-from handoff.confinement.namespaces import NAMESPACE_LAYERS, leave, observe_pid_namespace
+from handoff.confinement.namespaces import NAMESPACE_LAYERS, leave
+from handoff.confinement.pid_namespace import enter_pid_namespace
 from handoff.confinement.preload import preload_for_errors
 from handoff.confinement.privileges import Identity, change_identity, drop_capabilities
-from handoff.confinement.process import die_with_parent, forbid_dumps, forbid_new_privileges
+from handoff.confinement.process import (
+    die_with_parent,
+    forbid_dumps,
+    forbid_new_privileges,
+    require_parent,
+)
 from handoff.confinement.profiles import Profile
 from handoff.confinement.seccomp import Violation, install_filter
 
@@ -95,6 +103,9 @@ def confine(
     identity: who to become when started as root; None is nobody. address_space_bytes: RLIMIT_AS,
     to cover guest RAM and all that is mapped; None leaves it.
 
+    It returns in another process where the pid namespace was entered: the one that called waits
+    outside and ends as this one does.
+
     Raises: ConfinementError when STRICT and a layer is unavailable; when the parent is gone; when
     the process has more than one thread, as most layers hold only for the thread that asks.
     """
@@ -108,7 +119,14 @@ def confine(
     apply(Layer.IDENTITY, lambda: change_identity(identity or Identity()))
     for namespace in NAMESPACE_LAYERS:
         apply(namespace, partial(leave, namespace))
-    apply(Layer.PID_NAMESPACE, observe_pid_namespace)
+
+    def tie_waiter() -> None:
+        if prepared.wants(Layer.PARENT_DEATH):
+            die_with_parent(prepared.parent_pid)
+
+    if prepared.wants(Layer.PARENT_DEATH):
+        require_parent(prepared.parent_pid)
+    apply(Layer.PID_NAMESPACE, lambda: enter_pid_namespace(tie_waiter))
     apply(Layer.CAPABILITIES, drop_capabilities)
     alone = any(
         outcome.layer is Layer.USER_NAMESPACE and outcome.state is State.APPLIED

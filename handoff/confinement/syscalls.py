@@ -126,6 +126,7 @@ NUMBERS: Mapping[str, SyscallNumbers] = MappingProxyType(
             ("sigaltstack", 131, 132),
             ("tgkill", 234, 131),
             ("time", 201, None),
+            ("wait4", 61, 260),
             ("write", 1, 64),
             ("writev", 20, 66),
         )

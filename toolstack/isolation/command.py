@@ -1,0 +1,67 @@
+"""`toolstack isolation` from its options to its exit status."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+
+from handoff.confinement import Layer, Mode
+from toolstack.isolation.ablation import Weight, weigh
+from toolstack.isolation.attempt import Attempt
+from toolstack.isolation.attempts import ATTEMPTS
+from toolstack.isolation.conversation import tell_all
+from toolstack.isolation.judge import Judgement, judge
+from toolstack.isolation.promises import Beyond
+from toolstack.isolation.scene import Scene, scene
+from toolstack.isolation.table import as_json, show, show_weights
+from toolstack.isolation.trial import CONFINED, CONTROL, Setting, Trial, run_trial
+
+_WITHOUT_SECCOMP = Setting("without seccomp", without=(Layer.SECCOMP,))
+_WIDTH = 100
+"""Where the output is no terminal that has a width."""
+
+
+async def isolation(*, json: bool, ablate: bool) -> int:
+    """The exit status: 0 if nothing got through, else 1. Standard output: the tables.
+
+    Raises: HandoffError if the scene cannot be set.
+    """
+    judgement, weights = await examine(tuple(Layer) if ablate else ())
+    if json:
+        print(as_json(judgement, weights))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else _WIDTH, highlight=False)
+        show(judgement, console)
+        if weights:
+            show_weights(weights, console)
+    return 0 if judgement.well else 1
+
+
+async def examine(layers: tuple[Layer, ...]) -> tuple[Judgement, tuple[Weight, ...]]:
+    """Every attempt judged, and each of `layers` weighed. Raises: HandoffError."""
+    started = time.monotonic()
+    attempts = [attempt for _, group in ATTEMPTS for attempt in group]
+    told = await tell_all(Mode.AUTO)
+    async with scene() as stage:
+        control, confined, behind = await _three_ways(stage, attempts)
+        fared = stage.bystander.wellbeing()
+        seconds = time.monotonic() - started
+        judgement = judge(control, confined, behind, told, fared, seconds)
+        return judgement, await weigh(stage, attempts, layers)
+
+
+async def _three_ways(stage: Scene, attempts: list[Attempt]) -> tuple[Trial, Trial, Trial]:
+    """Nothing in the way; everything; everything but seccomp, which meets most of them first."""
+    to_prove = [attempt for attempt in attempts if not attempt.unproven]
+    within = [
+        attempt
+        for attempt in attempts
+        if attempt.barrier is not None and not isinstance(attempt.barrier, Beyond)
+    ]
+    return (
+        await run_trial(stage, CONTROL, to_prove),
+        await run_trial(stage, CONFINED, attempts),
+        await run_trial(stage, _WITHOUT_SECCOMP, within),
+    )
