@@ -116,7 +116,7 @@ async def _hand_over(carrier: Carrier, store: Store, xenstored: ServerHandle) ->
         guest_memory(
             config.name, config.memory_bytes, machine.low_ram_limit(config.memory_bytes)
         ) as ram,
-        open_images(image_files(config)) as opened,
+        open_images(image_files(config, Platform.XEN_HVM)) as opened,
     ):
         places = stage_places([image.size for image in opened], ram.e820)
         loaded = load(opened, places, ram.ram, LoadMethod.KERNEL, _ignore)

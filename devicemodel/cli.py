@@ -12,8 +12,9 @@ from pathlib import Path
 
 import trio
 
-from devicemodel.discover import HostFiles
+from devicemodel.discover import HostFiles, Native
 from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod, read_option_rom
+from devicemodel.images.firmware import FirmwareSources
 from devicemodel.images.source import Image, host_image
 from devicemodel.run import Setup, serve
 from handoff.addresses import AddressError, GpaRange
@@ -24,6 +25,7 @@ from handoff.confinement import (
     Mode,
     Prepared,
     Profile,
+    address_space_for,
     confine,
     prepare,
 )
@@ -48,11 +50,17 @@ DEFAULT_OFFER_TIMEOUT_S = 60.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Serves one guest and exits: 0 when the toolstack is done, else the error's exit code."""
-    options, unused = parser().parse_known_args(argv)
-    if unused:
-        log(f"not used here, as it emulates no device: {printable(' '.join(unused), 400)}")
+    """Serves one guest and exits: 0 when the toolstack is done, else the error's exit code.
+
+    `inspect` as the first word serves no guest: it tells what would be done with an image.
+    """
+    words = sys.argv[1:] if argv is None else argv
     try:
+        if words[:1] == ["inspect"]:
+            sys.exit(_inspect(words[1:]))
+        options, unused = parser().parse_known_args(words)
+        if unused:
+            log(f"not used here, as it emulates no device: {printable(' '.join(unused), 400)}")
         run(options)
     except HandoffError as error:
         log(str(error))
@@ -63,6 +71,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Not to carry on, but to end with one line: the toolstack shows it.
         log(f"internal error: {error!r}")
         sys.exit(InternalError.exit_code)
+
+
+def _inspect(words: Sequence[str]) -> int:
+    # Imported here: the start of a device model is a part of every boot.
+    from devicemodel.inspect.command import main as inspect
+
+    return inspect(words)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -94,6 +109,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help="command line of the -initrd of the same number",
     )
+    out.add_argument("-bios", dest="bios", type=Path, help="host file (native only), no kernel")
+    out.add_argument(
+        "--firmware", type=Path, help="host file (native only): hvmloader, which starts the -bios"
+    )
     out.add_argument(
         OPTION, dest="frame", action="append", default=[], help="piece of the frame, in order"
     )
@@ -112,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
         "--option-rom",
         dest="roms",
         action="append",
-        type=_option_rom,
+        type=option_rom,
         default=[],
         metavar="METHOD:FILE",
         help="start kernels of METHOD (linux, multiboot, pvh) with this option ROM of QEMU",
@@ -145,8 +164,7 @@ def run(options: argparse.Namespace) -> None:
     native = _host_files(options)
     kept = [*options.xenstore_fds, options.ram_fd, 2]
     if native is not None:
-        images = (native.kernel, native.ramdisk, *native.more_modules)
-        kept += [image.file.fileno() for image in images if image is not None]
+        kept += [image.file.fileno() for image in native.images]
     ioreqs = None
     if options.ioreq_fd is not None:
         kept.append(options.ioreq_fd)
@@ -166,15 +184,22 @@ def run(options: argparse.Namespace) -> None:
         ioreqs=ioreqs,
     )
     prepared = prepare(mode=options.sandbox, keep_fds=kept, parent_pid=options.parent)
-    trio.run(_main, connection, setup, prepared, Identity(options.uid, options.uid))
+    identity = Identity(options.uid, options.uid)
+    ram_bytes = sum(region.range.size for region in options.regions)
+    trio.run(_main, connection, setup, prepared, identity, ram_bytes)
 
 
 async def _main(
-    connection: Transport, setup: Setup, prepared: Prepared, identity: Identity
+    connection: Transport, setup: Setup, prepared: Prepared, identity: Identity, ram_bytes: int
 ) -> None:
     # Inside the loop, so that its own descriptors exist; before a byte of an image is read.
     try:
-        report = confine(prepared, Profile.DEVICE_MODEL, identity=identity)
+        report = confine(
+            prepared,
+            Profile.DEVICE_MODEL,
+            identity=identity,
+            address_space_bytes=address_space_for(ram_bytes),
+        )
     except ConfinementError as error:
         raise ConfinementFailed(str(error)) from error
     for line in report.lines():
@@ -188,8 +213,17 @@ def log(line: str) -> None:
     os.write(2, f"{line}\n".encode("utf-8", "replace"))
 
 
-def _host_files(options: argparse.Namespace) -> HostFiles | None:
-    """The files of `-kernel` and `-initrd`, opened while there still is a file system."""
+def _host_files(options: argparse.Namespace) -> Native | None:
+    """The files that are named, opened while there still is a file system."""
+    if options.bios is not None:
+        if options.kernel is not None:
+            raise ConfigError("-kernel and -bios: firmware boots without a kernel: name one")
+        loader = None
+        if options.firmware is not None:
+            loader = _open(Role.FIRMWARE, options.firmware)
+        return FirmwareSources(_open(Role.BIOS, options.bios), loader)
+    if options.firmware is not None:
+        raise ConfigError("--firmware without -bios: name the BIOS that it brings up")
     if options.kernel is None:
         if options.modules:
             raise ConfigError("-initrd without -kernel: name the kernel, too")
@@ -230,7 +264,8 @@ def _descriptors(text: str) -> tuple[int, ...]:
     return fds
 
 
-def _option_rom(text: str) -> tuple[RomMethod, Path]:
+def option_rom(text: str) -> tuple[RomMethod, Path]:
+    """The value of `--option-rom`, for argparse."""
     method, separator, path = text.partition(":")
     if not separator or method not in {known.value for known in RomMethod}:
         raise argparse.ArgumentTypeError(f"{text!r} is not METHOD:FILE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devicemodel.guest_map import GuestMap
+from devicemodel.images.firmware import FirmwareSources
 from devicemodel.images.source import Image, Sources
 from devicemodel.ram_image import RamImage
 from handoff.addresses import PAGE
@@ -19,7 +20,8 @@ from handoff.platforms import OPTION_ROM_AREA
 class Discovered:
     generation: int
     descriptor: Descriptor
-    sources: Sources
+    sources: Sources | FirmwareSources
+    """the latter if and only if the descriptor boots firmware"""
     guest: GuestMap
 
 
@@ -31,8 +33,17 @@ class HostFiles:
     ramdisk: Image | None
     more_modules: tuple[Image, ...] = ()
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        ramdisk = () if self.ramdisk is None else (self.ramdisk,)
+        return (self.kernel, *ramdisk, *self.more_modules)
 
-def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | None) -> Discovered:
+
+Native = HostFiles | FirmwareSources
+"""What a device model that opens the host's files was given."""
+
+
+def discover(frame: bytes, generation: int, ram: GuestRam, native: Native | None) -> Discovered:
     """The offer of attempt `generation` in `frame`.
 
     Raises: DescriptorRefused for a frame that does not decode, is of another attempt, or
@@ -52,17 +63,35 @@ def discover(frame: bytes, generation: int, ram: GuestRam, native: HostFiles | N
             conflict = guest.conflict(image.range, at_bev=False)
             if conflict is not None:
                 raise DescriptorRefused(f"images[{index}]", f"{image.range}: {conflict}")
-        kernel = _ram_image(descriptor, Role.KERNEL, ram)
-        ramdisk = _ram_image(descriptor, Role.RAMDISK, ram)
-        more = tuple(_image(staged, ram) for staged in descriptor.modules)
+    elif descriptor.images:
+        raise DescriptorRefused("images", "must be empty where host files are used")
+    if descriptor.boots_firmware:
+        sources: Sources | FirmwareSources = _firmware(descriptor, ram, native)
     else:
-        if descriptor.images:
-            raise DescriptorRefused("images", "must be empty where host files are used")
-        kernel, ramdisk, more = native.kernel, native.ramdisk, native.more_modules
-    if kernel is None:
-        raise DescriptorRefused("images", "no image has the role kernel")
-    sources = Sources(kernel, ramdisk, descriptor.cmdline, more)
+        sources = _kernel(descriptor, ram, native)
     return Discovered(generation, descriptor, sources, guest)
+
+
+def _kernel(descriptor: Descriptor, ram: GuestRam, native: Native | None) -> Sources:
+    """Raises: DescriptorRefused if there is none."""
+    if isinstance(native, HostFiles):
+        kernel, ramdisk, more = native.kernel, native.ramdisk, native.more_modules
+        return Sources(kernel, ramdisk, descriptor.cmdline, more)
+    image = _ram_image(descriptor, Role.KERNEL, ram)
+    if image is None:
+        raise DescriptorRefused("images", "no image has the role kernel")
+    more = tuple(_image(staged, ram) for staged in descriptor.modules)
+    return Sources(image, _ram_image(descriptor, Role.RAMDISK, ram), descriptor.cmdline, more)
+
+
+def _firmware(descriptor: Descriptor, ram: GuestRam, native: Native | None) -> FirmwareSources:
+    """Raises: DescriptorRefused if there is none."""
+    if isinstance(native, FirmwareSources):
+        return native
+    bios = _ram_image(descriptor, Role.BIOS, ram)
+    if bios is None:
+        raise DescriptorRefused("images", "no image has the role bios")
+    return FirmwareSources(bios, _ram_image(descriptor, Role.FIRMWARE, ram))
 
 
 def _check_map(guest: GuestMap) -> None:

@@ -9,6 +9,7 @@ from devicemodel.fw_cfg.choose import plan_for_rom
 from devicemodel.fw_cfg.option_roms import OptionRoms
 from devicemodel.fw_cfg.plan import FwCfgPlan
 from devicemodel.guest_map import GuestMap
+from devicemodel.images.firmware import FirmwareImages, FirmwarePlan, plan_firmware
 from devicemodel.images.linux import LinuxKernel, LinuxTarget, plan_linux
 from devicemodel.images.multiboot import plan_multiboot
 from devicemodel.images.pvh import PvhKernel, plan_pvh
@@ -19,8 +20,8 @@ from handoff.addresses import MIB, align_down, align_up
 from handoff.descriptor import Descriptor, EntryMode, Subarch
 from handoff.errors import ConfigError, DoesNotFit, PlacementError
 
-Plan = BootPlan | FwCfgPlan
-"""For the BIOS extension of ours, or for one of QEMU's option ROMs."""
+Plan = BootPlan | FwCfgPlan | FirmwarePlan
+"""For the BIOS extension of ours, for one of QEMU's option ROMs, or for firmware with neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ def place(verified: Verified, roms: OptionRoms | None = None) -> Placed:
 def _plan(verified: Verified, guest: GuestMap, roms: OptionRoms | None) -> Plan:
     found, kernel = verified.found, verified.kernel
     told = found.descriptor
+    if isinstance(kernel, FirmwareImages):
+        _check_no_kernel_options(told, roms)
+        return plan_firmware(kernel, guest)
+    assert isinstance(found.sources, Sources)
     if isinstance(kernel, LinuxKernel):
         _check_one_ramdisk(found.sources)
     if roms is not None:
@@ -76,6 +81,21 @@ def _check_one_ramdisk(sources: Sources) -> None:
             "ramdisk has arguments behind its name, Linux takes none for it: name a file without "
             "a space, or put the arguments into cmdline="
         )
+
+
+def _check_no_kernel_options(told: Descriptor, roms: OptionRoms | None) -> None:
+    """Raises: ConfigError for what only starts a kernel."""
+    wrong = None
+    if told.entry is not EntryMode.AUTO:
+        wrong = "--entry"
+    elif told.subarch is not Subarch.PC:
+        wrong = "--subarch"
+    elif told.cmdline:
+        wrong = "cmdline="
+    elif roms is not None:
+        wrong = "--rom qemu"
+    if wrong is not None:
+        raise ConfigError(f"{wrong} is for a kernel, and firmware boots without one: remove it")
 
 
 def _check_no_linux_options(told: Descriptor) -> None:

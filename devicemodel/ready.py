@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devicemodel.fw_cfg.plan import FwCfgPlan
+from devicemodel.images.firmware import FirmwarePlan
 from devicemodel.insert import Inserted
 from devicemodel.move import check_landed
 from handoff.guest_ram import GuestRam
@@ -28,9 +29,14 @@ def report(inserted: Inserted) -> Report:
     moved = inserted.moved
     plan = moved.placed.plan
     placements = [placement.described() for placement in plan.placements]
-    if isinstance(plan, FwCfgPlan):
+    firmware = None
+    if isinstance(plan, FirmwarePlan):
+        firmware = plan.firmware
+    elif isinstance(plan, FwCfgPlan):
+        assert inserted.rom is not None
         placements.append(PlacedRange("option ROM", inserted.rom, When.NOW, "QEMU's, unmodified"))
     else:
+        assert inserted.rom is not None
         placements += (
             PlacedRange(
                 "parameter block", plan.block_range, When.NOW, "read by the BIOS extension"
@@ -43,4 +49,5 @@ def report(inserted: Inserted) -> Report:
         moved.moves,
         inserted.rom,
         moved.released_bytes,
+        firmware,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 
-from devicemodel.discover import HostFiles
+from devicemodel.discover import Native
 from devicemodel.fw_cfg.option_roms import OptionRoms
 from devicemodel.ioreq_service import serve_ioreqs
 from devicemodel.stage_work import StageWork
@@ -71,7 +71,7 @@ class Setup:
     ram: GuestRam
     frame_arguments: Sequence[str]
     """values of -direct-boot-frame, empty unless the carrier is the argument list"""
-    native: HostFiles | None
+    native: Native | None
     offer_timeout_s: float
     """longest wait for an offer, seconds"""
     roms: OptionRoms | None = None

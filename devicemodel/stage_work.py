@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devicemodel.discover import Discovered, HostFiles, discover
+from devicemodel.discover import Discovered, Native, discover
 from devicemodel.fw_cfg.device import PORTS, FwCfg
 from devicemodel.fw_cfg.items import machine_items
 from devicemodel.fw_cfg.option_roms import OptionRoms
@@ -27,7 +27,7 @@ class StageWork:
     """Does the stages of one offer in guest RAM, and remembers only the last result."""
 
     def __init__(
-        self, ram: GuestRam, native: HostFiles | None, roms: OptionRoms | None = None
+        self, ram: GuestRam, native: Native | None, roms: OptionRoms | None = None
     ) -> None:
         """roms: QEMU's option ROMs, if they are to start the guest."""
         self._ram = ram

@@ -50,6 +50,14 @@ def align_down(value: int, alignment: int) -> int:
     return value & -alignment
 
 
+def size_text(size: int) -> str:
+    """`size` bytes for a person: `13.5 MiB`."""
+    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{size} B"
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class GpaRange:
     """Half-open [start, end) of guest physical addresses; never empty."""

@@ -29,6 +29,10 @@ class Role(Enum):
     """the first image beside the kernel"""
     MODULE = "module"
     """another one behind it; several, in the descriptor's order"""
+    FIRMWARE = "firmware"
+    """without a kernel: what the vCPU is started in on Xen, hvmloader"""
+    BIOS = "bios"
+    """without a kernel: SeaBIOS or OVMF"""
 
 
 class BootMethod(Enum):
@@ -39,6 +43,11 @@ class BootMethod(Enum):
     PVH = "pvh"
     """an ELF by its PHYS32_ENTRY note, that in a bzImage, too"""
     MULTIBOOT = "multiboot"
+    FIRMWARE = "firmware"
+    """no kernel: firmware that was handed over boots from what the machine has"""
+
+
+_OF_FIRMWARE = frozenset({Role.FIRMWARE, Role.BIOS})
 
 
 class EntryMode(Enum):
@@ -121,9 +130,17 @@ class Descriptor:
             raise ValueError("two images of one role")
         if len(single) < len(self.images) and Role.RAMDISK not in single:
             raise ValueError("a module, but no ramdisk in front of it")
+        wrong = [role for role in single if (role in _OF_FIRMWARE) != self.boots_firmware]
+        if wrong:
+            raise ValueError(f"boot {self.boot.value} takes no image of role {wrong[0].value}")
         both = first_overlap(image.range for image in self.images)
         if both is not None:
             raise ValueError(f"images at {both[0]} and {both[1]} overlap")
+
+    @property
+    def boots_firmware(self) -> bool:
+        """There is no kernel."""
+        return self.boot is BootMethod.FIRMWARE
 
     def image(self, role: Role) -> StagedImage | None:
         """The image of `role`, if there is one."""

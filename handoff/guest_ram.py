@@ -180,6 +180,15 @@ class MemfdRam:
             done += count
         return done
 
+    def populate(self, where: GpaRange) -> None:
+        """Has the host set memory aside for `where`: what is written there later cannot fail,
+        which through a mapping would be a signal and no error. Not part of the port.
+
+        Raises: OSError if the host has none.
+        """
+        region, _, at = self._locate(where, "populate")
+        os.posix_fallocate(self._fd, region.file_offset + at, where.size)
+
     def resident_bytes(self) -> int:
         """Host memory the file holds now, bytes."""
         return os.fstat(self._fd).st_blocks * 512

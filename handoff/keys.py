@@ -230,7 +230,9 @@ def key_table(keys: HandoffKeys, target_uuid: UUID) -> Sequence[KeyRow]:
         told(numbered(keys.frame, 1), "at most 1900 characters of the frame in base64"),
         told(keys.frame_gpa, "address of the frame in guest RAM, 0x and hexadecimal"),
         told(keys.frame_size, "its size in bytes, decimal"),
-        told(keys.image(0, ImageFact.ROLE), "kernel, ramdisk or module", Party.PEOPLE),
+        told(
+            keys.image(0, ImageFact.ROLE), "kernel, ramdisk, module, firmware or bios", Party.PEOPLE
+        ),
         told(keys.image(0, ImageFact.GPA), "0x and hexadecimal", Party.PEOPLE),
         told(keys.image(0, ImageFact.SIZE), "bytes, decimal", Party.PEOPLE),
         told(keys.image(0, ImageFact.DIGEST), "BLAKE3, hexadecimal", Party.PEOPLE),

@@ -12,9 +12,16 @@ from enum import Enum
 
 import msgpack
 
-from handoff.addresses import GpaRange
-from handoff.errors import PeerMisbehaved
+from handoff.addresses import FOUR_GIB, Gpa, GpaRange
+from handoff.errors import DescriptorRefused, PeerMisbehaved
 from handoff.fields import Fields, unpack_canonical
+from handoff.firmware import (
+    BIOS_MAX_BYTES,
+    BIOS_UNIT_BYTES,
+    BiosRom,
+    DirectEntry,
+    Firmware,
+)
 from handoff.frame import Frame, FrameKind, decode_frame, encode_frame
 
 NAME_MAX = 64
@@ -22,7 +29,6 @@ REASON_MAX = 160
 PLACEMENTS_MAX = 64
 MOVES_MAX = 64
 ROM_MAX_BYTES = 255 * 512
-
 
 class When(Enum):
     """When the bytes of a placement are at their place."""
@@ -58,10 +64,17 @@ class Report:
     """how the guest is started: `linux, real mode`"""
     placements: tuple[PlacedRange, ...]
     moves: tuple[MovedRange, ...]
-    rom: GpaRange
-    """the BIOS extension: in its slot (WINDOW) or in staging (GENROMS)"""
+    rom: GpaRange | None
+    """the BIOS extension: in its slot (WINDOW) or in staging (GENROMS); None: there is none,
+    as firmware boots without a kernel"""
     released_bytes: int
     """staging given back to the host"""
+    firmware: Firmware | None = None
+    """None: the machine's own, which finds the BIOS extension"""
+
+    def __post_init__(self) -> None:
+        if (self.rom is None) == (self.firmware is None):
+            raise ValueError("must have either a rom or firmware")
 
 
 def encode_report(report: Report, generation: int) -> bytes:
@@ -87,8 +100,17 @@ def encode_report(report: Report, generation: int) -> bytes:
                 }
                 for moved in report.moves
             ],
-            "rom_start": int(report.rom.start),
-            "rom_size": report.rom.size,
+            "rom": [] if report.rom is None else [_range_map(report.rom)],
+            "bios": [
+                _range_map(firmware.range)
+                for firmware in (report.firmware,)
+                if isinstance(firmware, BiosRom)
+            ],
+            "entry": [
+                {"eip": int(firmware.eip), "ebx": int(firmware.ebx)}
+                for firmware in (report.firmware,)
+                if isinstance(firmware, DirectEntry)
+            ],
             "released": report.released_bytes,
         },
         use_bin_type=True,
@@ -100,32 +122,51 @@ def decode_report(frame: bytes) -> tuple[int, Report]:
     """Generation and report of a frame. Raises: DescriptorRefused, nothing else."""
     envelope = decode_frame(frame, FrameKind.REPORT)
     fields = unpack_canonical(envelope.payload)
-    report = Report(
-        fields.text("method", NAME_MAX),
-        fields.each("placements", PLACEMENTS_MAX, _read_placed),
-        fields.each("moves", MOVES_MAX, _read_moved),
-        fields.range("rom_start", "rom_size"),
-        fields.integer("released", 0, 1 << 52),
-    )
+    method = fields.text("method", NAME_MAX)
+    placements = fields.each("placements", PLACEMENTS_MAX, _read_placed)
+    moves = fields.each("moves", MOVES_MAX, _read_moved)
+    rom = fields.each("rom", 1, _read_range)
+    bios = fields.each("bios", 1, _read_range)
+    entry = fields.each("entry", 1, _read_entry)
+    released = fields.integer("released", 0, 1 << 52)
     fields.done()
-    return envelope.generation, report
+    if len(rom) + len(bios) + len(entry) != 1:
+        raise DescriptorRefused("rom", "one of rom, bios and entry must be there, and only one")
+    firmware = BiosRom(bios[0]) if bios else entry[0] if entry else None
+    found = Report(method, placements, moves, rom[0] if rom else None, released, firmware)
+    return envelope.generation, found
 
 
 def check_report(report: Report, ram: Sequence[GpaRange]) -> None:
-    """Raises: PeerMisbehaved if the report names bytes outside `ram` or an oversize ROM."""
+    """Raises: PeerMisbehaved if the report names bytes outside `ram`, or an oversize ROM or
+    BIOS."""
     named = [(f"placement {placed.name}", placed.range) for placed in report.placements]
     for moved in report.moves:
         named.append((f"move of {moved.name}", moved.to))
         if moved.source is not None:
             named.append((f"source of {moved.name}", moved.source))
-    for name, where in (*named, ("rom", report.rom)):
+    if report.rom is not None:
+        named.append(("rom", report.rom))
+    match report.firmware:
+        case BiosRom(where):
+            named.append(("bios", where))
+        case DirectEntry(eip, ebx):
+            named += [("eip", GpaRange(eip, 1)), ("ebx", GpaRange(ebx, 1))]
+    for name, where in named:
         if not any(region.contains(where) for region in ram):
             raise PeerMisbehaved(f"the report's {name} {where} is not guest RAM")
-    if report.rom.size > ROM_MAX_BYTES:
+    if report.rom is not None and report.rom.size > ROM_MAX_BYTES:
         raise PeerMisbehaved(
             f"the report's rom has {report.rom.size:#x} bytes, an option ROM at most "
             f"{ROM_MAX_BYTES:#x}"
         )
+    if isinstance(report.firmware, BiosRom):
+        size = report.firmware.range.size
+        if size > BIOS_MAX_BYTES or size % BIOS_UNIT_BYTES:
+            raise PeerMisbehaved(
+                f"the report's bios has {size:#x} bytes, a BIOS a multiple of "
+                f"{BIOS_UNIT_BYTES:#x}, at most {BIOS_MAX_BYTES:#x}"
+            )
 
 
 def _range_map(where: GpaRange) -> dict[str, int]:
@@ -134,6 +175,13 @@ def _range_map(where: GpaRange) -> dict[str, int]:
 
 def _read_range(fields: Fields) -> GpaRange:
     return fields.range("start", "size")
+
+
+def _read_entry(fields: Fields) -> DirectEntry:
+    highest = FOUR_GIB - 1
+    return DirectEntry(
+        Gpa(fields.integer("eip", 0, highest)), Gpa(fields.integer("ebx", 0, highest))
+    )
 
 
 def _read_placed(fields: Fields) -> PlacedRange:

@@ -3,7 +3,7 @@
 # Without the right to install: prints the command an administrator runs, exits with 1.
 set -eu
 
-packages="qemu-system-x86 seabios xenstore-utils nasm gcc libc6-dev lzop"
+packages="qemu-system-x86 seabios xenstore-utils nasm gcc libc6-dev lzop ovmf"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "install-test-packages: no dpkg here; the tests need what Debian calls: $packages" >&2

@@ -19,6 +19,7 @@ from handoff.descriptor import (
     Subarch,
 )
 from handoff.e820 import E820Entry, E820Map, E820Type
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.frame import GENERATION_MAX
 from handoff.guest_ram import DIGEST_BYTES
 from handoff.platforms import Platform, Reservation, Until
@@ -57,9 +58,13 @@ _strings = st.binary(max_size=40).map(lambda raw: raw.replace(b"\0", b" "))
 
 
 @st.composite
-def staged_images(draw: st.DrawFn) -> tuple[StagedImage, ...]:
-    """At most one kernel and ramdisk, modules if there is one; disjoint, in any order."""
-    single = [role for role in Role if role is not Role.MODULE]
+def staged_images(draw: st.DrawFn, boot: BootMethod) -> tuple[StagedImage, ...]:
+    """At most one of each role that `boot` takes, modules behind a ramdisk; disjoint, in any
+    order."""
+    if boot is BootMethod.FIRMWARE:
+        single = [Role.BIOS, Role.FIRMWARE]
+    else:
+        single = [Role.KERNEL, Role.RAMDISK]
     roles = draw(st.permutations(single))[: draw(st.integers(0, len(single)))]
     if Role.RAMDISK in roles:
         more = [Role.MODULE] * draw(st.integers(0, 3))
@@ -82,6 +87,10 @@ def cmdlines() -> st.SearchStrategy[bytes]:
 
 
 def descriptors() -> st.SearchStrategy[Descriptor]:
+    return st.sampled_from(BootMethod).flatmap(_descriptors_of)
+
+
+def _descriptors_of(boot: BootMethod) -> st.SearchStrategy[Descriptor]:
     return st.builds(
         Descriptor,
         platform=st.sampled_from(Platform),
@@ -89,15 +98,25 @@ def descriptors() -> st.SearchStrategy[Descriptor]:
         reserved=reservations(),
         insert=st.sampled_from(Insert),
         rom_window=gpa_ranges(),
-        boot=st.sampled_from(BootMethod),
+        boot=st.just(boot),
         cmdline=cmdlines(),
-        images=staged_images(),
+        images=staged_images(boot),
         entry=st.sampled_from(EntryMode),
         subarch=st.sampled_from(Subarch),
     )
 
 
 def reports() -> st.SearchStrategy[Report]:
+    """With an option ROM, or with firmware that was handed over."""
+    addresses = st.integers(0, FOUR_GIB - 1).map(Gpa)
+    entries = st.builds(DirectEntry, addresses, addresses)
+    started = st.tuples(gpa_ranges(), st.none()) | st.tuples(
+        st.none(), st.builds(BiosRom, gpa_ranges()) | entries
+    )
+    return started.flatmap(lambda start: _reports_of(*start))
+
+
+def _reports_of(rom: GpaRange | None, firmware: Firmware | None) -> st.SearchStrategy[Report]:
     placed = st.builds(PlacedRange, printable, gpa_ranges(), st.sampled_from(When), printable)
     moved = st.builds(MovedRange, printable, st.none() | gpa_ranges(), gpa_ranges())
     return st.builds(
@@ -105,8 +124,9 @@ def reports() -> st.SearchStrategy[Report]:
         method=printable,
         placements=st.lists(placed, max_size=9).map(tuple),
         moves=st.lists(moved, max_size=9).map(tuple),
-        rom=gpa_ranges(),
+        rom=st.just(rom),
         released_bytes=st.integers(0, 1 << 52),
+        firmware=st.just(firmware),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
@@ -30,6 +30,7 @@ from handoff.conversation.toolstack_side import (
 )
 from handoff.descriptor import Insert
 from handoff.errors import HandoffError, PeerMisbehaved, XenstoreUnavailable
+from handoff.firmware import BiosRom
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
@@ -56,6 +57,8 @@ class Attempt:
     hardware: Hardware
     stage_timeout_s: float
     """longest wait for the next stage, seconds"""
+    boots_firmware: bool = False
+    """there is no kernel: firmware was handed over"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +162,17 @@ class _Follower:
 
     async def _start_machine(self, report: Report) -> None:
         attempt = self._attempt
+        if (report.firmware is not None) != attempt.boots_firmware:
+            asked, told = (
+                ("firmware", "a kernel") if attempt.boots_firmware else ("a kernel", "firmware")
+            )
+            raise PeerMisbehaved(f"the report starts {told}, and {asked} was handed over")
         rom = None
         if attempt.machine.insert is Insert.GENROMS:
             rom = snapshot(report, attempt.memory.ram)
         self._progress.placed(report, attempt.memory.ranges)
-        self._machine = await self._stack.enter_async_context(
-            attempt.machine.start(attempt.hardware, rom)
-        )
+        hardware = replace(attempt.hardware, firmware=report.firmware)
+        self._machine = await self._stack.enter_async_context(attempt.machine.start(hardware, rom))
         detail = f"{attempt.machine.name}, process {self._machine.pid}"
         if attempt.machine.name == "none":
             # Whoever brings a machine of their own has to find guest RAM.
@@ -189,12 +196,17 @@ class _Follower:
         return LetGo(self._machine, self._side.report)
 
 
-def snapshot(report: Report, ram: GuestRam) -> bytes:
-    """The bytes of the BIOS extension as they are now, for a firmware that takes a file.
+def snapshot(report: Report, ram: GuestRam) -> bytes | None:
+    """The bytes of the BIOS extension, or of the BIOS, as they are now: for machines that take a
+    file. None if firmware is entered where it lies.
 
-    The report was checked: the range is guest RAM and no larger than an option ROM can be.
-    Raises: PeerMisbehaved if it is no option ROM; what it does is the guest's own affair.
+    The report was checked: the range is guest RAM and no larger than an option ROM, or a BIOS,
+    can be. Raises: PeerMisbehaved if it is no option ROM; what it does is the guest's own affair.
     """
+    if isinstance(report.firmware, BiosRom):
+        return ram.read(report.firmware.range)
+    if report.rom is None:
+        return None
     rom = ram.read(report.rom)
     if len(rom) % 512 != 0 or rom[:3] != bytes((0x55, 0xAA, len(rom) // 512)):
         raise PeerMisbehaved(

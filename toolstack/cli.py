@@ -35,6 +35,7 @@ from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice, choose_machine
 from toolstack.option_roms import RomChoice, rom_arguments
 from toolstack.options import boot_options
+from toolstack.patient_stream import patient
 from toolstack.progress import Progress
 from toolstack.tee import Tee
 from toolstack.terminal import TextProgress
@@ -106,6 +107,27 @@ def cleanup_command(xenstore: Path | None) -> None:
     sys.exit(_ended(partial(trio.run, work), TextProgress(), verbose=False))
 
 
+@cli.command("isolation")
+@click.option("--json", "json_", is_flag=True, help="one JSON object instead of tables")
+@click.option("--ablate", is_flag=True, help="also take each layer away in turn (a few minutes)")
+def isolation_command(json_: bool, ablate: bool) -> None:
+    """Let a hostile device model try to reach out of its stub domain, and show what stops it.
+
+    Everything it reaches for is put up for that. The exit status is 1 if anything got through.
+    """
+    from toolstack.isolation.command import isolation
+
+    status: list[int] = []
+
+    async def work() -> None:
+        status.append(await isolation(json=json_, ablate=ablate))
+
+    def run_it() -> int:
+        return trio.run(_until_signalled, work) or status[0]
+
+    sys.exit(_ended(run_it, TextProgress(), verbose=False))
+
+
 def run(waiting: WaitingProcess | None) -> None:
     """Runs the command line; ends the process.
 
@@ -137,15 +159,16 @@ def _read_text(path: Path) -> str:
 
 def _progress(options: dict[str, Any]) -> Progress:
     shown: Progress
+    stderr = patient(sys.stderr)
     if options["json_"]:
-        shown = JsonProgress(sys.stderr)
+        shown = JsonProgress(stderr)
     else:
         shown = TextProgress(
-            verbose=options["verbose"], quiet=options["quiet"], maps=options["maps"]
+            stderr, verbose=options["verbose"], quiet=options["quiet"], maps=options["maps"]
         )
     if options["json_file"] is None:
         return shown
-    return Tee((shown, JsonProgress(options["json_file"])))
+    return Tee((shown, JsonProgress(patient(options["json_file"]))))
 
 
 def _run(guest: Callable[[Progress], GuestConfig], options: dict[str, Any]) -> None:
@@ -195,7 +218,7 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         machine=choose_machine(choice, sandbox, options["timeout"] or math.inf, log),
         patience=patience,
         carrier=Carrier(options["carrier"]),
-        platform=Platform(options["platform"]),
+        platform=_platform(config, options),
         boot=BootMethod(options["boot"]),
         entry=EntryMode(options["entry"]),
         subarch=Subarch(options["subarch"]),
@@ -210,6 +233,13 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
         device_model_program=_program(options["device_model"]),
         waiting=click.get_current_context().find_object(WaitingProcess),
     )
+
+
+def _platform(config: GuestConfig, options: dict[str, Any]) -> Platform:
+    """The machines here are PCs: without a hypervisor, Xen's firmware would boot nothing."""
+    if options["platform"] is not None:
+        return Platform(options["platform"])
+    return Platform.QEMU_PC if config.kernel is None else Platform.XEN_HVM
 
 
 def _rom_words(options: dict[str, Any]) -> tuple[str, ...]:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
 
-from handoff.addresses import GpaRange
+from handoff.addresses import GpaRange, size_text
 from handoff.carriers import arguments, memory
 from handoff.confinement import Mode
 from handoff.conversation.toolstack_side import worth_retrying
 from handoff.descriptor import BootMethod, Descriptor, EntryMode, Role, StagedImage, Subarch
 from handoff.descriptor_codec import encode_descriptor
-from handoff.errors import ConfigError, HandoffError, XenstoreUnavailable
+from handoff.errors import HandoffError, XenstoreUnavailable
 from handoff.keys import HandoffKeys
 from handoff.platforms import ROM_WINDOW, Platform, reservations
 from handoff.single_error import single_error
@@ -35,6 +35,7 @@ from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
 from toolstack.early_start import WaitingProcess
+from toolstack.firmware_files import boot_method, firmware_files, firmware_warnings
 from toolstack.guest_run import Patience, failure, run_guest
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.ioreq_channel import IoreqChannel, ioreq_channel
@@ -49,7 +50,6 @@ from toolstack.load import (
     stage_places,
 )
 from toolstack.machine.port import Hardware, Machine, MachineEnd
-from toolstack.memory_picture import size_text
 from toolstack.progress import Progress
 from toolstack.publish import offer_writes, withdrawal
 from toolstack.store import open_store
@@ -103,10 +103,10 @@ async def create(request: Request, progress: Progress, console: Console) -> Outc
     Raises: HandoffError with what went wrong; the guest then did not boot, or did not end
     as a guest should.
     """
-    if request.config.kernel is None:
-        raise ConfigError(
-            'kernel: none is named, and this release boots nothing else: add kernel="PATH"'
-        )
+    request = replace(request, boot=boot_method(request.config, request.boot))
+    if request.boot is BootMethod.FIRMWARE:
+        for warning in firmware_warnings(request.config, request.platform, request.machine.name):
+            progress.warning(warning)
     try:
         with single_error():
             async with open_store(request.xenstore) as store:
@@ -130,16 +130,19 @@ async def _create(
                 f'guest "{config.name}" is domain {guest.domid}, {size_text(ram.bytes)}',
             )
             # Opened for a native boot, too: what cannot be read is refused here, in words.
-            with open_images(image_files(config)) as opened:
+            with open_images(image_files(config, request.platform)) as opened:
                 loaded = () if request.native else opened
                 boot = _Boot(request, progress, console, domains, ram, guest, loaded)
                 return await boot.until_ended()
 
 
-def image_files(config: GuestConfig) -> tuple[ImageFile, ...]:
-    """The images of `config`; the last one is staged highest, where a ramdisk stays."""
+def image_files(config: GuestConfig, platform: Platform) -> tuple[ImageFile, ...]:
+    """The images of `config`; the last one is staged highest, where a ramdisk stays.
+
+    Raises: ConfigError for firmware that is not installed.
+    """
     if config.kernel is None:
-        return ()
+        return firmware_files(config, platform)
     kernel = ImageFile(Role.KERNEL, Path(config.kernel))
     if config.ramdisk is None:
         return (kernel,)
@@ -226,6 +229,7 @@ class _Boot:
                         request.machine,
                         self._hardware(ioreqs),
                         request.stage_timeout_s,
+                        request.boot is BootMethod.FIRMWARE,
                     )
                     async with follow(attempt, store.client, process, self.progress) as let_go:
                         yield let_go, process
@@ -236,7 +240,12 @@ class _Boot:
         """Names of host files, which only a native device model can open."""
         if not self.request.native:
             return ()
-        kernel, *modules = image_files(self.request.config)
+        images = image_files(self.request.config, self.request.platform)
+        if self.request.boot is BootMethod.FIRMWARE:
+            options = {Role.BIOS: "-bios", Role.FIRMWARE: "--firmware"}
+            named = ((options[image.role], os.path.abspath(image.path)) for image in images)
+            return tuple(word for pair in named for word in pair)
+        kernel, *modules = images
         words = ["-kernel", os.path.abspath(kernel.path)]
         for module in modules:
             words += ["-initrd", os.path.abspath(module.path)]
@@ -300,6 +309,7 @@ class _Boot:
         request = self.request
         in_memory = None
         if request.carrier is Carrier.MEMORY:
+            self.ram.populate(GpaRange(memory.KNOWN_LOCATION, len(frame)))
             in_memory = memory.store(frame, self.ram.ram)
         assert self.loaded is not None
         await self.domains.store.write_all(

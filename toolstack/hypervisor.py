@@ -6,6 +6,7 @@ was started over that file. A real Xen takes this port's place with libxenctrl.
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -26,6 +27,18 @@ DOMID_LIMIT = 0x7FF0
 """Domids of real domains are below this; Xen keeps the rest for itself."""
 
 
+NO_MEMORY = frozenset({errno.ENOSPC, errno.ENOMEM})
+"""What the host says when it has no page left for guest RAM."""
+
+
+def no_memory(where: GpaRange, error: OSError) -> ConfigError:
+    """The refusal for `error`, which is one of NO_MEMORY."""
+    return ConfigError(
+        f"memory: the host has none left for guest RAM at {where} ({error.strerror}): "
+        "free some, or lower memory="
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RamFile:
     """A guest's memory: the file, where it lies in the address space, and the map firmware
@@ -40,6 +53,13 @@ class RamFile:
     @property
     def ranges(self) -> tuple[GpaRange, ...]:
         return tuple(region.range for region in self.regions)
+
+    def populate(self, where: GpaRange) -> None:
+        """Has the host set memory aside for `where`. Raises: ConfigError if it has none."""
+        try:
+            self.ram.populate(where)
+        except OSError as error:
+            raise no_memory(where, error) from error
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import IO, Any
 from handoff.addresses import GpaRange
 from handoff.descriptor import Descriptor, Role
 from handoff.errors import HandoffError
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.report import Report
 
 
@@ -74,7 +75,8 @@ class JsonProgress:
                 }
                 for moved in report.moves
             ],
-            rom=_range(report.rom),
+            rom=None if report.rom is None else _range(report.rom),
+            firmware=_firmware(report.firmware),
             released=report.released_bytes,
         )
 
@@ -86,6 +88,16 @@ class JsonProgress:
 
     def failed(self, error: HandoffError) -> None:
         self.emit("failed", kind=error.kind, exit_code=error.exit_code, text=str(error))
+
+
+def _firmware(firmware: Firmware | None) -> dict[str, object] | None:
+    match firmware:
+        case None:
+            return None
+        case BiosRom(where):
+            return {"bios": _range(where)}
+        case DirectEntry(eip, ebx):
+            return {"eip": int(eip), "ebx": int(ebx)}
 
 
 def _range(where: GpaRange) -> dict[str, int]:

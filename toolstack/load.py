@@ -23,6 +23,7 @@ from handoff.e820 import E820Map
 from handoff.errors import ImageError, PlacementError
 from handoff.guest_ram import GuestRam, MemfdRam
 from handoff.platforms import staging_window
+from toolstack.hypervisor import NO_MEMORY, no_memory
 
 BUFFER_BYTES = 64 * 1024
 _KERNEL_STEP = 16 * MIB
@@ -121,7 +122,8 @@ def load(
 ) -> Loaded:
     """Copies every image to its place.
 
-    Raises: ImageError if a file cannot be read to the length it had when it was opened.
+    Raises: ImageError if a file cannot be read to the length it had when it was opened,
+    ConfigError if the host has no memory left for it.
     """
     images = []
     for image, place in zip(opened, places, strict=True):
@@ -132,6 +134,8 @@ def load(
             else:
                 digest = _copy_through_buffer(image, place, ram, progress)
         except OSError as error:
+            if error.errno in NO_MEMORY:
+                raise no_memory(place, error) from error
             name = f"{image.file.role.value} {image.file.path}"
             raise ImageError(f"{name}: cannot be read: {error.strerror}") from error
         named = os.fsencode(image.file.path.name), os.fsencode(image.file.arguments)
@@ -151,6 +155,8 @@ def damaged(loaded: Loaded, ram: GuestRam) -> tuple[int, ...]:
 def _copy_through_buffer(
     image: OpenImage, place: GpaRange, ram: GuestRam, progress: Progress
 ) -> bytes:
+    if isinstance(ram, MemfdRam):
+        ram.populate(place)
     hasher = blake3()
     buffer = bytearray(BUFFER_BYTES)
     view = memoryview(buffer)

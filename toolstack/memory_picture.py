@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from handoff.addresses import GIB, KIB, MIB, GpaRange
+from handoff.addresses import GpaRange, size_text
 from handoff.descriptor import Descriptor
 from handoff.platforms import Until
 from handoff.report import Report, When
@@ -18,14 +18,6 @@ class Row:
     """since or until when, one or two words"""
     what: str
     note: str = ""
-
-
-def size_text(size: int) -> str:
-    """`size` bytes for a person: `13.5 MiB`."""
-    for unit, name in ((GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.1f}".removesuffix(".0") + f" {name}"
-    return f"{size} B"
 
 
 def before(descriptor: Descriptor) -> tuple[Row, ...]:

@@ -64,9 +64,9 @@ def boot_options(command: F) -> F:
         click.option(
             "--platform",
             type=_choice(Platform),
-            default="xen-hvm",
-            show_default=True,
-            help="whose firmware the placement keeps clear of",
+            default=None,
+            show_default="xen-hvm; without kernel= qemu-pc",
+            help="whose firmware the placement keeps clear of, or is to boot",
         ),
         click.option(
             "--boot",

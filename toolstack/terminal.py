@@ -9,12 +9,11 @@ from typing import IO
 
 import click
 
-from handoff.addresses import MIB, GpaRange
+from handoff.addresses import MIB, GpaRange, size_text
 from handoff.descriptor import Descriptor, Role
 from handoff.errors import HandoffError
 from handoff.report import Report
 from toolstack import memory_picture
-from toolstack.memory_picture import size_text
 
 _COLOURS = {"toolstack": "cyan", "device model": "magenta", "machine": "green"}
 _BAR_FROM_BYTES = 64 * MIB

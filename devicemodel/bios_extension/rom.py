@@ -26,9 +26,9 @@ ROM_MAX_BYTES: Final = 255 * SECTOR_BYTES
 
 _SIGNATURE_AT: Final = 0x00
 _LENGTH_AT: Final = 0x02
-_CHECKSUM_AT: Final = 0x07
+CHECKSUM_AT: Final = 0x07
 _BLOCK_GPA_AT: Final = 0x08
-_NAME_AT: Final = 0x0C
+NAME_AT: Final = 0x0C
 _PNP_POINTER_AT: Final = 0x1A
 _HEADER_BYTES: Final = 0x1C
 _NAME: Final = b"direct boot\0"
@@ -58,8 +58,8 @@ def rom_image(block_gpa: Gpa = DEFAULT_BLOCK_GPA) -> bytes:
     check_block_place(GpaRange(block_gpa, BLOCK_MAX_BYTES))
     image = bytearray(_TEMPLATE)
     struct.pack_into("<I", image, _BLOCK_GPA_AT, block_gpa)
-    image[_CHECKSUM_AT] = 0
-    image[_CHECKSUM_AT] = -sum(image) % 256
+    image[CHECKSUM_AT] = 0
+    image[CHECKSUM_AT] = -sum(image) % 256
     return bytes(image)
 
 
@@ -78,9 +78,9 @@ def check_rom(image: bytes) -> RomHeader:
     if len(image) != image[_LENGTH_AT] * SECTOR_BYTES:
         raise _refused("length", _LENGTH_AT, image[_LENGTH_AT], f"{len(image):#x} bytes are there")
     if sum(image) % 256:
-        raise _refused("checksum", _CHECKSUM_AT, image[_CHECKSUM_AT], "bytes must add up to 0")
-    if image[_NAME_AT : _NAME_AT + len(_NAME)] != _NAME:
-        raise _refused("name", _NAME_AT, image[_NAME_AT:_HEADER_BYTES].hex(), "not our ROM")
+        raise _refused("checksum", CHECKSUM_AT, image[CHECKSUM_AT], "bytes must add up to 0")
+    if image[NAME_AT : NAME_AT + len(_NAME)] != _NAME:
+        raise _refused("name", NAME_AT, image[NAME_AT:_HEADER_BYTES].hex(), "not our ROM")
     (block_gpa,) = struct.unpack_from("<I", image, _BLOCK_GPA_AT)
     check_block_place(GpaRange(Gpa(block_gpa), BLOCK_MAX_BYTES))
     return RomHeader(len(image), Gpa(block_gpa), _check_pnp(image))

@@ -153,16 +153,20 @@ def is_elf(head: bytes | memoryview) -> bool:
     return bytes(head[:4]) == MAGIC
 
 
-def read_elf(data: memoryview) -> ElfFile:
-    """The ELF that is `data`, a private copy. Raises: LayoutError with field and offset."""
-    return _Reader(data).read()
+def read_elf(data: memoryview, name: str = "kernel") -> ElfFile:
+    """The ELF that is `data`, a private copy. Raises: LayoutError with field and offset.
+
+    name: what a refusal calls it.
+    """
+    return _Reader(data, name).read()
 
 
 class _Reader:
     """Reads one file; `at` of a refusal is an offset in the ELF, unpacked if it came packed."""
 
-    def __init__(self, data: memoryview) -> None:
+    def __init__(self, data: memoryview, name: str) -> None:
         self._data = data.toreadonly()
+        self._name = name
         self._size = len(data)
 
     def read(self) -> ElfFile:
@@ -217,10 +221,12 @@ class _Reader:
             length = len(known) if isinstance(known, bytes) else 1
             found = ident[offset : offset + length]
             if found != known and found not in known:
-                raise LayoutError(f"kernel ELF {name}", offset, found.hex() or "missing", remedy)
+                raise LayoutError(
+                    f"{self._name} ELF {name}", offset, found.hex() or "missing", remedy
+                )
         if self._size < _HEADER_BYTES[ident[4]]:
             raise LayoutError(
-                "kernel ELF header",
+                f"{self._name} ELF header",
                 0,
                 f"{self._size:#x} bytes long",
                 f"it has {_HEADER_BYTES[ident[4]]:#x}: the file is cut short, copy it again",
@@ -273,7 +279,7 @@ class _Reader:
 
     def _disjoint(self, segments: list[Segment], offset: int) -> tuple[Segment, ...]:
         def refuse(found: str, remedy: str) -> LayoutError:
-            return LayoutError("kernel ELF segments", offset, found, remedy)
+            return LayoutError(f"{self._name} ELF segments", offset, found, remedy)
 
         if not segments:
             raise refuse("no PT_LOAD with content", "a kernel has one: name the linked kernel")
@@ -305,7 +311,7 @@ class _Reader:
         self, layout: _Layout, name: str, header: dict[str, int], remedy: str
     ) -> LayoutError:
         return LayoutError(
-            f"kernel ELF {name}", layout.header[name][0], f"{header[name]:#x}", remedy
+            f"{self._name} ELF {name}", layout.header[name][0], f"{header[name]:#x}", remedy
         )
 
     def _bad(
@@ -318,4 +324,4 @@ class _Reader:
         remedy: str,
     ) -> LayoutError:
         offset = base + layout.program[name][0]
-        return LayoutError(f"kernel ELF {where}.{name}", offset, f"{fields[name]:#x}", remedy)
+        return LayoutError(f"{self._name} ELF {where}.{name}", offset, f"{fields[name]:#x}", remedy)

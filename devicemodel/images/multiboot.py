@@ -51,6 +51,7 @@ class MultibootKernel:
     """BLAKE3 of the image's bytes that were parsed"""
     how: str
     """what loads it and what it was packed with, for people"""
+    header: MultibootHeader
 
 
 def multiboot_kernel(
@@ -62,7 +63,7 @@ def multiboot_kernel(
     """
     if header.addresses is not None:
         segment, entry = by_addresses(header, file)
-        return MultibootKernel((segment,), entry, digest, f"address fields{packed}")
+        return MultibootKernel((segment,), entry, digest, f"address fields{packed}", header)
     if not is_elf(file):
         raise LayoutError(
             "kernel multiboot flags",
@@ -79,7 +80,8 @@ def multiboot_kernel(
             f"{elf.machine}",
             f"multiboot enters in 32 bits: give the i386 ({EM_386}) image of this kernel",
         )
-    return MultibootKernel(elf.segments, _elf_entry(elf), digest, f"ELF{elf.bits}{packed}")
+    how = f"ELF{elf.bits}{packed}"
+    return MultibootKernel(elf.segments, _elf_entry(elf), digest, how, header)
 
 
 def without_header(file: memoryview) -> LayoutError:

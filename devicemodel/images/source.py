@@ -91,6 +91,10 @@ class Sources:
     """named behind the ramdisk"""
 
     @property
+    def images(self) -> tuple[Image, ...]:
+        return (self.kernel, *self.modules)
+
+    @property
     def modules(self) -> tuple[Image, ...]:
         """The ramdisk and what is named behind it, for methods that take several."""
         return self.more_modules if self.ramdisk is None else (self.ramdisk, *self.more_modules)

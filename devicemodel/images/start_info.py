@@ -21,6 +21,7 @@ from devicemodel.bios_extension.block import (
     E820Format,
 )
 from handoff.addresses import Gpa, GpaRange
+from handoff.e820 import E820Entry
 
 MAGIC: Final = 0x336EC578
 VERSION: Final = 1
@@ -28,7 +29,8 @@ RSDP_PADDR: Final = 0x20
 MEMMAP_ENTRIES: Final = 0x30
 _START_INFO: Final = struct.Struct("<IIIIQQQQII")
 _MODULE: Final = struct.Struct("<QQQQ")
-assert (_START_INFO.size, _MODULE.size) == (56, 32)
+_MEMMAP_ENTRY: Final = struct.Struct("<QQII")
+assert (_START_INFO.size, _MODULE.size, _MEMMAP_ENTRY.size) == (56, 32, 24)
 _MEMMAP_BYTES: Final = E820_MAX_RECORDS * E820Format.PVH.record_bytes
 
 
@@ -48,13 +50,22 @@ def start_info_bytes(cmdline: bytes, module_cmdlines: Sequence[bytes]) -> int:
     return fixed + sum(len(line) + 1 for line in strings)
 
 
-def start_info(at: Gpa, cmdline: bytes, modules: Sequence[Module]) -> bytes:
-    """The structure for the address `at`, modules in the order they are given in."""
+def start_info(
+    at: Gpa, cmdline: bytes, modules: Sequence[Module], memory: Sequence[E820Entry] = ()
+) -> bytes:
+    """The structure for the address `at`, modules in the order they are given in.
+
+    memory: the map, where the BIOS extension is not to collect it; at most E820_MAX_RECORDS.
+    """
     modlist = at + _START_INFO.size
     memmap = modlist + len(modules) * _MODULE.size
     strings = bytearray(cmdline + b"\0")
     strings_at = memmap + _MEMMAP_BYTES
     entries = bytearray()
+    records = b"".join(
+        _MEMMAP_ENTRY.pack(entry.range.start, entry.range.size, entry.type, 0) for entry in memory
+    )
+    assert len(records) <= _MEMMAP_BYTES
     for module in modules:
         line = 0
         if module.cmdline:
@@ -70,10 +81,10 @@ def start_info(at: Gpa, cmdline: bytes, modules: Sequence[Module]) -> bytes:
         strings_at,
         0,  # rsdp_paddr: by the BIOS extension
         memmap,
-        0,  # memmap_entries: likewise
+        len(memory),  # none: likewise
         0,
     )
-    return head + bytes(entries) + bytes(_MEMMAP_BYTES) + bytes(strings)
+    return head + bytes(entries) + records.ljust(_MEMMAP_BYTES, b"\0") + bytes(strings)
 
 
 def memory_map_of(at: Gpa, modules: int) -> E820Collection:

@@ -8,7 +8,7 @@ import pytest
 from devicemodel.discover import discover
 from devicemodel.ram_image import RamImage
 from handoff.addresses import MIB, GpaRange
-from handoff.descriptor import Descriptor, Role
+from handoff.descriptor import BootMethod, Descriptor, Role
 from handoff.descriptor_codec import encode_descriptor
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.errors import DescriptorRefused
@@ -66,6 +66,16 @@ def test_host_files_and_staged_images_together_are_refused(qemu: Guest) -> None:
     with (
         host_files(KERNEL, None) as files,
         pytest.raises(DescriptorRefused, match="images: must be empty where host files are used"),
+    ):
+        discover(frame, GENERATION, qemu.ram, files)
+
+
+def test_firmware_is_offered_with_a_bios(qemu: Guest) -> None:
+    descriptor = qemu.descriptor((), boot=BootMethod.FIRMWARE)
+    frame = encode_descriptor(descriptor, GENERATION)
+    with (
+        host_files(KERNEL, None) as files,
+        pytest.raises(DescriptorRefused, match="images: no image has the role bios"),
     ):
         discover(frame, GENERATION, qemu.ram, files)
 

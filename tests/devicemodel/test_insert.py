@@ -24,6 +24,7 @@ ROM_BYTES = len(rom_image())
 STEP = 0x800
 SIZE = 0xA00
 """More than one slot, less than two."""
+ROM = rom_image()[:SIZE].ljust(SIZE, b"\0")
 
 
 def moved(guest: Guest, how: Insert = Insert.WINDOW) -> Moved:
@@ -105,7 +106,7 @@ def test_the_place_is_the_first_where_no_byte_of_another_rom_is(
 ) -> None:
     for at, sectors in roms:
         put_rom(low, at, sectors)
-    assert free_slot(window(low), SIZE, low.ram) == GpaRange(Gpa(slot), SIZE)
+    assert free_slot(window(low), ROM, low.ram) == GpaRange(Gpa(slot), SIZE)
 
 
 @pytest.mark.parametrize(
@@ -120,18 +121,18 @@ def test_a_full_window_is_refused_with_its_bounds(low: Guest, roms: list[tuple[i
     for at, sectors in roms:
         put_rom(low, at, sectors)
     with pytest.raises(PlacementError) as refused:
-        free_slot(window(low), SIZE, low.ram)
+        free_slot(window(low), ROM, low.ram)
     assert "0xa00 bytes of the option-ROM window [0xc8000, 0xe0000)" in str(refused.value)
 
 
 def test_a_window_is_used_to_its_last_byte_and_not_beyond(low: Guest) -> None:
-    assert free_slot(window(low, 0xC8000, 0xC8A00), SIZE, low.ram).end == 0xC8A00
+    assert free_slot(window(low, 0xC8000, 0xC8A00), ROM, low.ram).end == 0xC8A00
     with pytest.raises(PlacementError):
-        free_slot(window(low, 0xC8000, 0xC89FF), SIZE, low.ram)
+        free_slot(window(low, 0xC8000, 0xC89FF), ROM, low.ram)
 
 
 def test_slots_are_on_2_kib_boundaries_whatever_the_window_says(low: Guest) -> None:
-    assert free_slot(window(low, 0xC8001), SIZE, low.ram).start == 0xC8800
+    assert free_slot(window(low, 0xC8001), ROM, low.ram).start == 0xC8800
 
 
 class ReadOnlyWindow:
@@ -152,3 +153,15 @@ def test_what_was_written_is_read_back(qemu: Guest) -> None:
     locked: GuestRam = ReadOnlyWindow(qemu.ram)
     with pytest.raises(DigestMismatch, match=r"BIOS extension at \[0xc8000, "):
         insert(ready, locked)
+
+
+def test_the_rom_of_a_lost_attempt_is_replaced(qemu: Guest) -> None:
+    # Two of them, and firmware would enter the one that nobody digests any more.
+    first = insert(moved(qemu), qemu.ram)
+    again = insert(moved(qemu), qemu.ram)
+    assert again.rom == first.rom
+
+
+def test_half_a_rom_of_a_lost_attempt_is_replaced(qemu: Guest) -> None:
+    qemu.ram.write(Gpa(0xC8000), rom_image(Gpa(0x300000))[:0x20])
+    assert insert(moved(qemu), qemu.ram).rom == GpaRange(Gpa(0xC8000), ROM_BYTES)

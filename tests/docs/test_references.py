@@ -13,6 +13,7 @@ import click
 import pytest
 
 from devicemodel.cli import parser
+from devicemodel.inspect.command import parser as inspect_parser
 from tests.docs.documents import DOCUMENTS, ROOT, anchors, fenced, name, prose, spans
 from toolstack.cli import cli
 from xenstore_sim.__main__ import main as xenstore_sim
@@ -92,7 +93,7 @@ def known_options(program: str, subcommand: str | None) -> set[str]:
     if program == "xenstore-sim":
         return click_options(xenstore_sim)
     if program == "devicemodel":
-        return set(parser()._option_string_actions)
+        return {*parser()._option_string_actions, *inspect_parser()._option_string_actions}
     assert subcommand is not None
     assert subcommand in cli.commands, subcommand
     return click_options(cli.commands[subcommand])

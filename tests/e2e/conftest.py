@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.matrix.table import MATRIX, Matrix
 from toolstack import images
 
 
@@ -28,3 +29,19 @@ def runtime() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
         yield Path(directory)
+
+
+@pytest.fixture(scope="session")
+def matrix(pytestconfig: pytest.Config) -> Matrix:
+    """What became of the cells of the matrix, for the table at the end."""
+    return pytestconfig.stash.setdefault(MATRIX, Matrix())
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    matrix = config.stash.get(MATRIX, Matrix())
+    if matrix:
+        terminalreporter.section("boot matrix")
+        for line in matrix.lines():
+            terminalreporter.write_line(line)

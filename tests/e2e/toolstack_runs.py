@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 RUN_LIMIT_S = 120
-CHILDREN = (b"devicemodel", b"device_model", b"toolstack.machine.emulator", b"qemu-system")
+CHILDREN = (
+    *(b"devicemodel", b"device_model", b"toolstack.isolation"),
+    *(b"toolstack.machine.emulator", b"qemu-system"),
+)
 """What the command lines of a toolstack's children have in them."""
 
 

@@ -123,3 +123,20 @@ def test_a_command_line_is_bounded_and_has_no_nul() -> None:
 def test_a_digest_has_32_bytes() -> None:
     with pytest.raises(AssertionError):
         StagedImage(Role.KERNEL, GpaRange(Gpa(0), 1), bytes(31))
+
+
+@pytest.mark.parametrize(
+    ("boot", "role"),
+    [
+        (BootMethod.AUTO, Role.BIOS),
+        (BootMethod.LINUX, Role.FIRMWARE),
+        (BootMethod.FIRMWARE, Role.KERNEL),
+        (BootMethod.FIRMWARE, Role.RAMDISK),
+    ],
+)
+def test_firmware_boots_without_a_kernel_and_a_kernel_without_firmware(
+    boot: BootMethod, role: Role
+) -> None:
+    text = f"boot {boot.value} takes no image of role {role.value}"
+    with pytest.raises(ValueError, match=text):
+        replace(DESCRIPTOR, boot=boot, images=(image(role, 0x1000),))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from handoff.addresses import Gpa, GpaRange
 from handoff.errors import DescriptorRefused, PeerMisbehaved
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.frame import Frame, FrameKind, decode_frame, encode_frame
 from handoff.report import (
     MOVES_MAX,
@@ -43,7 +44,7 @@ REPORT = Report(
     released_bytes=0x1000,
 )
 PAYLOAD = (
-    b"\x86"  # a map of six, keys in this order
+    b"\x87"  # a map of seven, keys in this order
     b"\xa6method\xa5linux"
     b"\xaaplacements\x91"
     b"\x85\xa4name\xa6kernel\xa5start\x11\xa4size\x22\xa4when\xa3run\xa6reason\xa5fixed"
@@ -51,8 +52,9 @@ PAYLOAD = (
     b"\x83\xa4name\xa7ramdisk"
     b"\xa4from\x91\x82\xa5start\x33\xa4size\x44\xa2to\x91\x82\xa5start\x55\xa4size\x44"
     b"\x83\xa4name\xa6kernel\xa4from\x90\xa2to\x91\x82\xa5start\x66\xa4size\x77"
-    b"\xa9rom_start\xce\x00\x0c\x80\x00"
-    b"\xa8rom_size\xcd\x0a\x00"
+    b"\xa3rom\x91\x82\xa5start\xce\x00\x0c\x80\x00\xa4size\xcd\x0a\x00"
+    b"\xa4bios\x90"
+    b"\xa5entry\x90"
     b"\xa8released\xcd\x10\x00"
 )
 
@@ -76,6 +78,45 @@ def refusal(frame: bytes) -> str:
 def test_golden_bytes() -> None:
     assert decode_frame(encode_report(REPORT, 7), FrameKind.REPORT).payload == PAYLOAD
     assert decode_report(framed(PAYLOAD)) == (7, REPORT)
+
+
+def started(firmware: Firmware) -> Report:
+    return Report("firmware", (), (), None, 0, firmware)
+
+
+@pytest.mark.parametrize(
+    ("firmware", "text"),
+    [
+        (BiosRom(at(0x200000, 0x40000)), None),
+        (BiosRom(at(0x300000, 0x10000)), "the report's bios [0x300000, 0x310000) is not guest RAM"),
+        (BiosRom(at(0x200000, 0x8000)), "a multiple of 0x10000, at most 0x1000000"),
+        (DirectEntry(Gpa(0x100000), Gpa(0x174000)), None),
+        (DirectEntry(Gpa(0x300000), Gpa(0x174000)), "the report's eip [0x300000, 0x300001)"),
+        (DirectEntry(Gpa(0x100000), Gpa(0xFFFFFFFF)), "the report's ebx [0xffffffff, "),
+    ],
+)
+def test_firmware_starts_in_the_guests_ram(firmware: Firmware, text: str | None) -> None:
+    ram = [at(0, 0x300000)]
+    if text is None:
+        check_report(started(firmware), ram)
+        return
+    with pytest.raises(PeerMisbehaved) as refused:
+        check_report(started(firmware), ram)
+    assert text in str(refused.value)
+
+
+def test_a_bios_larger_than_any_is_refused() -> None:
+    with pytest.raises(PeerMisbehaved, match="at most 0x1000000"):
+        check_report(started(BiosRom(at(0, 0x1010000))), [at(0, 1 << 30)])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"rom": []}, {"bios": [{"start": 0, "size": 1}]}, {"entry": [{"eip": 1, "ebx": 2}]}],
+)
+def test_a_guest_is_started_in_one_way(change: dict[str, Any]) -> None:
+    text = refusal(changed(lambda tree: tree.update(change)))
+    assert text == "rom: one of rom, bios and entry must be there, and only one"
 
 
 @given(reports(), generations)
@@ -106,7 +147,9 @@ def test_any_value_of_a_key_gives_a_report_or_names_the_key(key: str, value: Any
 
     found = outcome(lambda: decode_report(changed(put)), DescriptorRefused)
     if isinstance(found, DescriptorRefused):
-        assert found.path.startswith("rom_start" if key == "rom_size" else key)
+        # What starts the guest is refused as a whole, too.
+        start = ("rom", "bios", "entry")
+        assert found.path.startswith(start if key in start else key)
     else:
         assert msgpack.unpackb(PAYLOAD)[key] == value or found[1] != REPORT
 

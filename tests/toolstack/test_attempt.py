@@ -27,6 +27,7 @@ from handoff.errors import (
     StageTimeout,
     XenstoreUnavailable,
 )
+from handoff.firmware import BiosRom, DirectEntry
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
 from handoff.single_error import single_error
@@ -489,6 +490,26 @@ async def test_what_is_no_option_rom_is_not_handed_to_firmware(rom: bytes, scene
 async def test_a_rom_shorter_than_its_signature_is_refused(scene: Scene) -> None:
     with pytest.raises(PeerMisbehaved, match="is no option ROM"):
         snapshot(replace(REPORT, rom=GpaRange(REPORT.rom.start, 2)), scene.ram.ram)
+
+
+async def test_a_bios_that_was_handed_over_is_copied_whole(scene: Scene) -> None:
+    where = GpaRange(Gpa(0x300000), 0x20000)
+    scene.ram.ram.write(where.start, b"bios" * 0x8000)
+    report = replace(REPORT, rom=None, firmware=BiosRom(where))
+    assert snapshot(report, scene.ram.ram) == b"bios" * 0x8000
+
+
+async def test_firmware_in_the_place_of_a_kernel_is_not_started(scene: Scene) -> None:
+    firmware = replace(REPORT, rom=None, firmware=BiosRom(GpaRange(Gpa(0x300000), 0x20000)))
+    error = await scene.refusal(lambda stubdomain: stubdomain.honest(firmware))
+    assert isinstance(error, PeerMisbehaved)
+    assert str(error) == "the report starts firmware, and a kernel was handed over"
+    assert scene.machine.deeds == []
+
+
+async def test_of_firmware_that_is_entered_where_it_lies_no_file_is_made(scene: Scene) -> None:
+    report = replace(REPORT, rom=None, firmware=DirectEntry(Gpa(0x100000), Gpa(0x174000)))
+    assert snapshot(report, scene.ram.ram) is None
 
 
 async def test_the_nodes_beside_the_two_that_matter_are_not_read(scene: Scene) -> None:

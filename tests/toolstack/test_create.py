@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from handoff.descriptor import Role
+from handoff.descriptor import BootMethod, Role
 from handoff.errors import (
     ConfigError,
     DeviceModelDied,
@@ -55,6 +55,7 @@ class Stage:
         self.carrier = Carrier.XENSTORE
         self.tries = 3
         self.stage_timeout_s = 60.0
+        self.boot = BootMethod.AUTO
 
     @property
     def processes(self) -> list[int]:
@@ -73,6 +74,7 @@ class Stage:
             machine=self.machine,
             patience=Patience(None, None),
             carrier=self.carrier,
+            boot=self.boot,
             tries=self.tries,
             stage_timeout_s=self.stage_timeout_s,
             xenstore=self.rundir,
@@ -303,10 +305,8 @@ async def test_what_is_wrong_with_the_images_is_said_before_a_device_model_start
     await _nothing_left(stage, store)
 
 
-async def test_a_guest_without_a_kernel_is_refused_with_what_to_add(
-    stage: Stage, store: Store
-) -> None:
-    stage.config = guest_config()
+async def test_a_way_to_start_a_kernel_is_refused_without_one(stage: Stage, store: Store) -> None:
+    stage.config, stage.boot = guest_config(), BootMethod.PVH
     error = await stage.refusal("good")
     assert isinstance(error, ConfigError)
     assert "kernel=" in str(error)

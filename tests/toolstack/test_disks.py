@@ -17,9 +17,9 @@ def _guest(*disks: str) -> GuestConfig:
 
 def test_each_disk_with_a_medium_goes_to_the_machine_as_it_was_named() -> None:
     assert machine_disks(_guest("/a.img,raw,xvda,w", "/b.qcow2,qcow2,hdb,w", "/c,,hdc:cdrom")) == (
-        Disk(Path("/a.img"), "raw", "xvda", read_only=False),
-        Disk(Path("/b.qcow2"), "qcow2", "hdb", read_only=False),
-        Disk(Path("/c"), "raw", "hdc", read_only=True, cdrom=True),
+        Disk(Path("/a.img"), "raw", "xvda", read_only=False, boot_index=0),
+        Disk(Path("/b.qcow2"), "qcow2", "hdb", read_only=False, boot_index=1),
+        Disk(Path("/c"), "raw", "hdc", read_only=True, cdrom=True, boot_index=2),
     )
 
 

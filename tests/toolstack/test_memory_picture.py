@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.addresses import GIB, KIB, MIB, Gpa, GpaRange
+from handoff.addresses import GIB, KIB, MIB, Gpa, GpaRange, size_text
 from handoff.descriptor import Role
 from handoff.platforms import Platform
 from handoff.report import PlacedRange, Report, When
 from tests.builders import poisoned_guest
-from toolstack.memory_picture import Row, after, before, lines, size_text
+from toolstack.memory_picture import Row, after, before, lines
 
 
 @pytest.mark.parametrize(

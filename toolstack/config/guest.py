@@ -18,10 +18,10 @@ from handoff.descriptor import (
     NAME_MAX_BYTES,
     STRINGS_MAX_BYTES,
 )
+from handoff.modules import ModuleFile
 from handoff.platforms import MEMORY_MIN_BYTES
 from toolstack.config.disk import DiskSpec
 from toolstack.config.errors import SettingRefused
-from toolstack.config.modules import ModuleFile
 from toolstack.config.parser import Value
 from toolstack.config.vdev import Bus
 
@@ -32,6 +32,10 @@ NAME_MAX_CHARS: Final = 64
 PATH_MAX_BYTES: Final = 4095
 DEVICE_MAX_BYTES: Final = 3900
 """Longest disk target and serial device: a xenstore message holds 4096 bytes, path included."""
+BOOT_DEVICES: Final = "acdn"
+"""Floppy, hard disk, CD-ROM, network."""
+DEFAULT_BOOT_ORDER: Final = "cda"
+"""libxl's."""
 EMULATED_DISKS_MAX: Final = 4
 """Disks that firmware sees; the others are for PV drivers alone."""
 
@@ -80,6 +84,10 @@ class GuestConfig:
     bios: Bios = Bios.SEABIOS
     firmware: str | None = None
     """path of a firmware to use instead of hvmloader"""
+    bios_path: str | None = None
+    """path of a BIOS to use instead of the one installed"""
+    boot: str = DEFAULT_BOOT_ORDER
+    """letters of BOOT_DEVICES, the first one tried first"""
     device_model_version: DeviceModelVersion = DeviceModelVersion.QEMU_XEN
     device_model_stubdomain_override: bool | None = None
     serial: tuple[str, ...] = ()
@@ -93,6 +101,8 @@ class GuestConfig:
         _check_memory(self.memory_mib, self.maxmem_mib)
         for key in ("kernel", "ramdisk", "firmware"):
             _check_path(key, getattr(self, key))
+        _check_path("bios_path_override", self.bios_path)
+        _check_boot(self.boot)
         _check_modules(self)
         _check_direct_boot(self)
         _check_cmdline(self.cmdline)
@@ -160,6 +170,18 @@ def _check_path(key: str, path: str | None) -> None:
             path,
             f"cannot be a path: it holds a NUL or more than {PATH_MAX_BYTES} bytes",
             "name a file",
+        )
+
+
+def _check_boot(boot: str) -> None:
+    unknown = sorted(set(boot) - set(BOOT_DEVICES))
+    if unknown or not boot or len(set(boot)) != len(boot):
+        raise SettingRefused(
+            None,
+            "boot",
+            boot,
+            "is no boot order: a letter a device, each once",
+            "use c (hard disk), d (CD-ROM), a (floppy) and n (network), as in cd",
         )
 
 

@@ -13,16 +13,23 @@ from pathlib import PurePosixPath
 from typing import Final
 from uuid import UUID
 
+from handoff.modules import split_modules
 from toolstack.config.disk import DiskSpec, DiskSpecError, parse_disk
 from toolstack.config.errors import ConfigWarning, SettingRefused, Where
-from toolstack.config.guest import Bios, DeviceModelVersion, GuestConfig, IgnoredSetting
-from toolstack.config.modules import split_modules
+from toolstack.config.guest import (
+    DEFAULT_BOOT_ORDER,
+    Bios,
+    DeviceModelVersion,
+    GuestConfig,
+    IgnoredSetting,
+)
 from toolstack.config.parser import parse
 from toolstack.config.settings import COMMAND_LINE, Settings, add_up
 
 KEYS: Final = (
     *("name", "uuid", "type", "builder", "memory", "maxmem", "kernel", "ramdisk", "cmdline"),
-    *("root", "extra", "bios", "firmware", "device_model_version"),
+    *("root", "extra", "bios", "firmware", "firmware_override", "bios_path_override", "boot"),
+    "device_model_version",
     *("device_model_stubdomain_override", "serial", "disk"),
 )
 """Every key that means something here."""
@@ -71,9 +78,11 @@ class _Reader:
         ramdisk = settings.text("ramdisk")
         modules = None if ramdisk is None else split_modules(ramdisk)
         bios, firmware = self._firmware()
+        bios_path = self._bios_path()
         maxmem = settings.number("maxmem")
         if maxmem is not None and maxmem > memory:
             self._warn("maxmem", f"the guest has memory={memory} MiB: it is not ballooned here")
+        boot = settings.text("boot")
         serial, disks = settings.text_or_texts("serial"), self._disks()
         try:
             return GuestConfig(
@@ -88,6 +97,8 @@ class _Reader:
                 cmdline=cmdline,
                 bios=bios,
                 firmware=firmware,
+                bios_path=bios_path,
+                boot=DEFAULT_BOOT_ORDER if boot is None else boot,
                 device_model_version=DeviceModelVersion.QEMU_XEN,
                 device_model_stubdomain_override=self._stubdomain_override(),
                 serial=serial,
@@ -197,11 +208,15 @@ class _Reader:
         """The BIOS, and the path of a firmware of the operator's own."""
         bios = self._bios("bios", self._settings.text("bios"))
         firmware = self._settings.text("firmware")
+        override = self._settings.text("firmware_override")
+        if override is not None:
+            if firmware is not None:
+                self._warn("firmware_override", "replaces firmware=")
+            return bios or Bios.SEABIOS, override
         if firmware is None:
             return bios or Bios.SEABIOS, None
         name = {"uefi": "ovmf", "bios": "seabios"}.get(firmware, firmware).lower()
         if name not in ("seabios", "ovmf", "rombios"):
-            self._warn("firmware", "is kept, but nothing here loads a firmware file yet")
             return bios or Bios.SEABIOS, firmware
         if firmware == "bios":
             return bios or Bios.SEABIOS, None
@@ -210,6 +225,14 @@ class _Reader:
         if bios not in (None, chosen):
             self._warn("firmware", "replaces bios=")
         return chosen, None
+
+    def _bios_path(self) -> str | None:
+        path = self._settings.text("bios_path_override")
+        named = self._settings.where("bios") or self._settings.where("firmware")
+        if path is not None and named is None:
+            # As xl does: hvmloader goes by bios=, not by the file.
+            self._warn("bios_path_override", 'is given without bios=: bios="seabios" is assumed')
+        return path
 
     def _bios(self, key: str, value: str | None) -> Bios | None:
         if value is None:

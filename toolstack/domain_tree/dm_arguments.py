@@ -30,7 +30,7 @@ def dm_arguments(
         *("-name", guest.name, "-display", "none"),
         *(("-device", "lsi53c895a") if any(map(_is_scsi, config.disks)) else ()),
         *_serial_ports(len(config.serial)),
-        *("-boot", "order=cda", "-net", "none"),
+        *("-boot", f"order={config.boot}", "-net", "none"),
         *extra,
         *("-machine", "xenfv,suppress-vmdesc=on", "-m", str(_ram_mib(guest))),
         *(word for disk in config.disks for word in _drive(disk)),

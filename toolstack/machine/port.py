@@ -1,7 +1,8 @@
 """The machine that runs the guest after "go": what every one of them offers.
 
 A machine is a process of its own. It is started paused over guest RAM that it shares with
-the device model, and its guest's first instruction is the one at the reset vector.
+the device model, and its guest's first instruction is the one at the reset vector, unless
+firmware was handed over that is entered otherwise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import trio
 from handoff.addresses import Gpa
 from handoff.descriptor import Insert
 from handoff.e820 import E820Map
+from handoff.firmware import Firmware
 from handoff.guest_ram import RamRegion
 
 
@@ -29,6 +31,8 @@ class Disk:
     """virtual device name: `hda`, `xvda`, ..."""
     read_only: bool
     cdrom: bool = False
+    boot_index: int | None = None
+    """in which place firmware tries it where it boots; None: not at all"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Hardware:
     disks: tuple[Disk, ...] = ()
     ioreq_fd: int | None = None
     """ioreq channel (handoff/ioreq.py) to a device model that serves devices; None: it has none"""
+    firmware: Firmware | None = None
+    """handed over, to be started in place of the machine's own; it lies in guest RAM"""
 
 
 class EndReason(Enum):
@@ -101,8 +107,8 @@ class Machine(Protocol):
     def start(
         self, hardware: Hardware, rom: bytes | None
     ) -> AbstractAsyncContextManager[RunningMachine]:
-        """Starts it paused. `rom` is the snapshot of the BIOS extension where it is a file
-        (GENROMS), None where it already lies in guest RAM.
+        """Starts it paused. `rom` is a snapshot of the BIOS extension, or of the BIOS if
+        `hardware` has one, where the machine takes a file (GENROMS); else None.
 
         Raises: MachineError with what is missing and how to get it.
         """

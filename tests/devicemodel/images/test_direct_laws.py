@@ -13,6 +13,7 @@ from devicemodel.bios_extension.block import Copy, ProtectedModeEntry, Zero
 from devicemodel.guest_map import GuestMap
 from devicemodel.images.elf import read_elf
 from devicemodel.images.multiboot import MultibootKernel, plan_multiboot
+from devicemodel.images.multiboot_header import MultibootHeader
 from devicemodel.images.pvh import plan_pvh, pvh_kernel
 from devicemodel.images.source import Image, Sources
 from devicemodel.plan import BootPlan
@@ -51,7 +52,10 @@ def planned(wish: Wish) -> BootPlan:
             found = pvh_kernel(elf, bytes(32), "")
             assert found is not None
             return plan_pvh(found, sources, wish.guest, ROM_BYTES)
-        multiboot = MultibootKernel(elf.segments, Gpa(wish.elf.entry), bytes(32), "ELF32")
+        header = MultibootHeader(0, 0, None)
+        multiboot = MultibootKernel(
+            elf.segments, Gpa(wish.elf.entry), bytes(32), "ELF32", header
+        )
         return plan_multiboot(multiboot, sources, wish.guest, ROM_BYTES)
 
 

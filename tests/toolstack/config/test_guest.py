@@ -7,11 +7,11 @@ import pytest
 
 from handoff.addresses import MIB
 from handoff.descriptor import CMDLINE_MAX_BYTES
+from handoff.modules import ModuleFile
 from handoff.platforms import MEMORY_MIN_BYTES
 from toolstack.config.disk import parse_disk
 from toolstack.config.errors import SettingRefused
 from toolstack.config.guest import MEMORY_MAX_MIB, MEMORY_MIN_MIB, Bios, GuestConfig
-from toolstack.config.modules import ModuleFile
 
 
 def guest(**changes: Any) -> GuestConfig:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.errors import ConfigError
+from handoff.modules import ModuleFile
 from toolstack.config import Bios, GuestConfig, SettingRefused, read_config
-from toolstack.config.modules import ModuleFile
 from toolstack.config.reader import KEYS
 
 BASE = 'name="g"; type="hvm"; memory=256\n'
@@ -175,10 +175,33 @@ def test_firmware_wins_over_bios_with_a_warning() -> None:
     assert said == "g.cfg:3:1: firmware: replaces bios="
 
 
-def test_a_firmware_of_ones_own_is_kept_and_said_to_be_unused() -> None:
-    guest, said = warned(BASE + "firmware='/usr/lib/xen/boot/mine'")
+@pytest.mark.parametrize("key", ["firmware", "firmware_override"])
+def test_a_firmware_of_ones_own_is_kept(key: str) -> None:
+    guest = read(BASE + f"{key}='/usr/lib/xen/boot/mine'")
     assert (guest.firmware, guest.bios) == ("/usr/lib/xen/boot/mine", Bios.SEABIOS)
-    assert "nothing here loads a firmware file yet" in said
+
+
+def test_the_override_wins_over_firmware_with_a_warning() -> None:
+    guest, said = warned(BASE + "firmware='/usr/lib/one'\nfirmware_override='/usr/lib/two'")
+    assert guest.firmware == "/usr/lib/two"
+    assert said == "g.cfg:3:1: firmware_override: replaces firmware="
+
+
+def test_a_bios_of_ones_own_should_come_with_its_kind() -> None:
+    guest, said = warned(BASE + "bios_path_override='/usr/lib/bios.bin'")
+    assert guest.bios_path == "/usr/lib/bios.bin"
+    assert "is given without bios=" in said
+    assert read(BASE + "bios_path_override='/x'\nbios='ovmf'").bios_path == "/x"
+
+
+def test_the_boot_order_is_libxls_unless_it_is_named() -> None:
+    assert read(BASE).boot == "cda"
+    assert read(BASE + "boot='dc'").boot == "dc"
+
+
+@pytest.mark.parametrize("order", ["", "e", "cc", "cdx"])
+def test_a_boot_order_of_other_letters_is_refused(order: str) -> None:
+    assert "is no boot order" in refusal(BASE + f"boot='{order}'")
 
 
 @pytest.mark.parametrize("key", ["bios", "firmware"])
@@ -263,12 +286,12 @@ def test_disk_parameters_that_change_nothing_are_named() -> None:
 
 
 def test_other_settings_are_kept_and_named_in_one_line() -> None:
-    guest, said = warned(BASE + "vcpus=2\nvif=['bridge=xenbr0']\nboot='c'")
-    assert said == "not used here: vcpus (line 2), vif (line 3), boot (line 4)"
+    guest, said = warned(BASE + "vcpus=2\nvif=['bridge=xenbr0']\nusb=1")
+    assert said == "not used here: vcpus (line 2), vif (line 3), usb (line 4)"
     assert [(one.name, str(one.value)) for one in guest.ignored] == [
         ("vcpus", "2"),
         ("vif", "[bridge=xenbr0]"),
-        ("boot", "c"),
+        ("usb", "1"),
     ]
 
 

@@ -91,6 +91,7 @@ def run(start: Start) -> None:
             start.e820,
             console=lambda content: write_all(start.console_fd, content),
             log=channel.log,
+            firmware=start.firmware,
         )
         keep = [start.ram_fd, start.console_fd, start.control_fd]
         if start.ioreq_fd is not None:

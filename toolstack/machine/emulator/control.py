@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from handoff.addresses import Gpa, GpaRange
 from handoff.e820 import E820Entry, E820Map, E820Type
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.guest_ram import RamRegion
 from toolstack.machine.emulator.stop import StopReason
 
@@ -38,6 +39,8 @@ class Start:
     quiet_cpu_s: float
     """CPU seconds without an access to a device after which the guest is taken to wait for an
     interrupt"""
+    firmware: Firmware | None = None
+    """to start in place of the BIOS in Python"""
 
     def to_argument(self) -> str:
         return json.dumps(
@@ -47,6 +50,7 @@ class Start:
                 "parent": self.parent_pid,
                 "sandbox": self.sandbox,
                 "quiet": self.quiet_cpu_s,
+                "firmware": _firmware(self.firmware),
                 "regions": [[r.range.start, r.range.size, r.file_offset] for r in self.regions],
                 "e820": [
                     [entry.range.start, entry.range.size, entry.type] for entry in self.e820.entries
@@ -76,7 +80,26 @@ class Start:
             regions=regions,
             e820=E820Map.of(entries),
             quiet_cpu_s=raw["quiet"],
+            firmware=_to_firmware(raw["firmware"]),
         )
+
+
+def _firmware(firmware: Firmware | None) -> dict[str, int] | None:
+    match firmware:
+        case None:
+            return None
+        case BiosRom(where):
+            return {"start": where.start, "size": where.size}
+        case DirectEntry(eip, ebx):
+            return {"eip": eip, "ebx": ebx}
+
+
+def _to_firmware(raw: dict[str, int] | None) -> Firmware | None:
+    if raw is None:
+        return None
+    if "eip" in raw:
+        return DirectEntry(Gpa(raw["eip"]), Gpa(raw["ebx"]))
+    return BiosRom(GpaRange(Gpa(raw["start"]), raw["size"]))
 
 
 @dataclass(frozen=True, slots=True)

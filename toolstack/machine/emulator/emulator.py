@@ -8,11 +8,15 @@ from types import TracebackType
 
 from handoff.addresses import Gpa
 from handoff.e820 import E820Map
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.guest_ram import RamRegion
 from toolstack.machine.emulator.bios import layout
 from toolstack.machine.emulator.bios.bios import Bios
+from toolstack.machine.emulator.bios.video import TextLog
 from toolstack.machine.emulator.chipset import Clock, claim_chipset
 from toolstack.machine.emulator.cpu import CR0_PROTECTION, INTERRUPT_ENABLE, Raised, Register
+from toolstack.machine.emulator.debug_port import QEMU_DEBUG, XEN_DEBUG, DebugPort
+from toolstack.machine.emulator.direct_entry import F_BASE, entry_code
 from toolstack.machine.emulator.engine import (
     BudgetSpent,
     Ended,
@@ -46,23 +50,37 @@ class Emulator:
         console: Callable[[bytes], None],
         log: Callable[[str], None],
         clock: Clock = time.time,
+        firmware: Firmware | None = None,
     ) -> None:
-        """Maps guest RAM and puts the BIOS into it.
+        """Maps guest RAM and puts the BIOS into it, unless there is firmware in it.
 
         ram_fd: memory file, kept by the caller and not closed here.
         console: takes what the guest sends to its first serial port, a byte at a time.
         log: takes lines of BIOS text.
+        firmware: handed over, in place of the BIOS in Python.
         Raises: OSError, UnknownEngine.
         """
         self.ports = PortBus()
         self._last_touched: int | None = None
         gate = claim_chipset(self.ports, clock, e820.low_ram_end())
         self.ports.claim(COM1, Serial16550(console))
-        self._engine = Engine(ram_fd, regions, self.ports, layout.TRAP_ADDRESSES, self._touch)
+        self._traps = layout.TRAP_ADDRESSES if firmware is None else range(0)
+        bios = firmware.range if isinstance(firmware, BiosRom) else None
+        self._engine = Engine(ram_fd, regions, self.ports, self._traps, self._touch, bios)
         self._bios = Bios(self._engine, e820, gate, clock, log)
-        self._bios.install()
+        self._text = TextLog(log)
+        if firmware is None:
+            self._bios.install()
+        else:
+            self._start(firmware)
         self._engine.set(Register.CS, RESET_SEGMENT)
         self._engine.set(Register.EIP, RESET_OFFSET)
+
+    def _start(self, firmware: Firmware) -> None:
+        for ports in (XEN_DEBUG, QEMU_DEBUG):
+            self.ports.claim(ports, DebugPort(self._text))
+        if isinstance(firmware, DirectEntry):
+            self._engine.write(F_BASE, entry_code(firmware))
 
     def __enter__(self) -> Emulator:
         return self
@@ -101,6 +119,7 @@ class Emulator:
                 stop = self._stop(stopped.reason, stopped.detail)
             if stop is not None:
                 self._bios.flush()
+                self._text.flush()
                 return stop
 
     def _handle(self, event: Event) -> Stop | None:
@@ -109,7 +128,7 @@ class Emulator:
                 deliver(self._engine, raised)
             case Interrupted(raised):
                 self._fault(raised)
-            case Trapped(linear) if linear in layout.TRAP_ADDRESSES:
+            case Trapped(linear) if linear in self._traps:
                 self._bios.trap(layout.TRAP_ADDRESSES.index(linear))
             case Trapped(linear):
                 return self._stop(StopReason.BREAKPOINT, f"reached {linear:#x}")
@@ -125,7 +144,7 @@ class Emulator:
         engine = self._engine
         if not engine.get(Register.CR0) & CR0_PROTECTION:
             handler = real_mode_handler(engine, raised)
-            if handler == (layout.F_SEGMENT, layout.stub_offset(raised.vector)):
+            if self._traps and handler == (layout.F_SEGMENT, layout.stub_offset(raised.vector)):
                 # A BIOS's IRET would come back to the same instruction for ever.
                 detail = f"unhandled {describe(raised)}: {engine.registers().line()}"
                 raise GuestStopped(StopReason.CRASHED, detail)

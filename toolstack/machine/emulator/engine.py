@@ -10,9 +10,6 @@ Facts about Unicorn 2.1 that this file rests on, each with a test:
 
 from __future__ import annotations
 
-import ctypes
-import itertools
-import mmap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,13 +23,12 @@ from unicorn import (
     UC_HOOK_MEM_WRITE_PROT,
     UC_MODE_16,
     UC_MODE_64,
-    UC_PROT_ALL,
     UC_PROT_EXEC,
     UC_PROT_READ,
     x86_const,
 )
 
-from handoff.addresses import FOUR_GIB, GpaRange
+from handoff.addresses import GpaRange
 from handoff.guest_ram import RamRegion
 from toolstack.machine.emulator.cpu import (
     CR0_PAGING,
@@ -44,6 +40,7 @@ from toolstack.machine.emulator.cpu import (
 from toolstack.machine.emulator.fault_state import forget_exception, probe_layout, raised
 from toolstack.machine.emulator.interrupts import INVALID_OPCODE
 from toolstack.machine.emulator.open_engine import UcError, open_engine, set_access_mode
+from toolstack.machine.emulator.physical_memory import PhysicalMemory
 from toolstack.machine.emulator.ports import PortBus, StringPortDevice
 from toolstack.machine.emulator.segment_state import probe_segments, segments
 from toolstack.machine.emulator.stop import GuestStopped, Registers, StopReason
@@ -58,8 +55,6 @@ _SEGMENTS = frozenset(
 _MSR_EFER = 0xC0000080
 _IVT_LIMIT = 0x3FF
 _HLT = b"\xf4"
-_SPLITS = (0xC0000, 0xE8000, 0xF0000, 0x100000)
-"""Where RAM below 1 MiB is mapped in pieces, so that ROM can be made read-only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +101,13 @@ class Engine:
         ports: PortBus,
         traps: range,
         touched: Callable[[int], None],
+        bios: GpaRange | None = None,
     ) -> None:
         """Maps `regions` of `ram_fd`, which the caller keeps.
 
-        traps: linear addresses to stop at, its step the distance between them.
+        traps: linear addresses to stop at, its step the distance between them; may be empty.
         touched: called with each physical address read or written where no RAM is.
+        bios: where in guest RAM a BIOS lies that is to be a ROM below 4 GiB.
         Raises: OSError, UnknownEngine.
         """
         self._ports = ports
@@ -121,45 +118,13 @@ class Engine:
         self._pass_over: int | None = None
         self._breakpoints: dict[int, object] = {}
         self._protected: list[GpaRange] = []
-        self._maps: list[mmap.mmap] = []
-        self._pins: list[ctypes.c_char] = []
         self._uc = open_engine()
         self._layout = probe_layout(self._uc)
         self._segment_layout = probe_segments(self._uc)
-        self._ram = tuple(region.range for region in regions)
-        for region in regions:
-            self._map_region(ram_fd, region)
-        self._map_devices(regions)
+        self._memory = PhysicalMemory(self._uc, ram_fd, regions, bios, touched)
         self._add_hooks()
         # A reset leaves the vector table at 0; Unicorn leaves it without a limit.
         self._uc.reg_write(x86_const.UC_X86_REG_IDTR, (0, 0, _IVT_LIMIT, 0))
-
-    def _map_region(self, ram_fd: int, region: RamRegion) -> None:
-        view = mmap.mmap(ram_fd, region.range.size, offset=region.file_offset)
-        pin = ctypes.c_char.from_buffer(view)
-        self._maps.append(view)
-        self._pins.append(pin)
-        host = ctypes.addressof(pin)
-        inner = [at for at in _SPLITS if region.range.start < at < region.range.end]
-        edges = [region.range.start, *inner, region.range.end]
-        for start, end in itertools.pairwise(edges):
-            pointer = host + start - region.range.start
-            self._uc.mem_map_ptr(start, end - start, UC_PROT_ALL, pointer)
-
-    def _map_devices(self, regions: Sequence[RamRegion]) -> None:
-        """Between the end of low RAM and 4 GiB reads give all ones, writes are lost."""
-        low_end = max(r.range.end for r in regions if r.range.start < FOUR_GIB)
-        if low_end == FOUR_GIB:
-            return
-
-        def read(_uc: object, offset: int, size: int, _data: object) -> int:
-            self._touched(low_end + offset)
-            return int((1 << 8 * size) - 1)
-
-        def write(_uc: object, offset: int, _size: int, _value: int, _data: object) -> None:
-            self._touched(low_end + offset)
-
-        self._uc.mmio_map(low_end, FOUR_GIB - low_end, read, None, write, None)
 
     def _add_hooks(self) -> None:
         uc = self._uc
@@ -169,14 +134,13 @@ class Engine:
         uc.hook_add(UC_HOOK_MEM_INVALID & ~UC_HOOK_MEM_WRITE_PROT, self._on_nothing_there)
         uc.hook_add(UC_HOOK_INSN, self._on_in, None, 1, 0, x86_const.UC_X86_INS_IN)
         uc.hook_add(UC_HOOK_INSN, self._on_out, None, 1, 0, x86_const.UC_X86_INS_OUT)
-        uc.hook_add(UC_HOOK_CODE, self._on_trap, None, self._traps.start, self._traps.stop - 1)
+        if self._traps:
+            uc.hook_add(UC_HOOK_CODE, self._on_trap, None, self._traps.start, self._traps.stop - 1)
 
     def close(self) -> None:
         """Unmaps guest RAM; the engine is of no use afterwards."""
         del self._uc
-        self._pins.clear()
-        for view in self._maps:
-            view.close()
+        self._memory.close()
 
     # The Cpu port.
 
@@ -340,7 +304,7 @@ class Engine:
         return int.from_bytes(self.read(to.start, size), "little")
 
     def _is_plain_ram(self, where: GpaRange) -> bool:
-        inside = any(ram.contains(where) for ram in self._ram)
+        inside = any(ram.contains(where) for ram in self._memory.ram)
         return inside and not self.is_protected(where.start, where.size)
 
     def _on_out(self, _uc: object, port: int, size: int, value: int, _data: object) -> None:

@@ -88,7 +88,7 @@ class EmulatorMachine:
     def start(
         self, hardware: Hardware, rom: bytes | None
     ) -> AbstractAsyncContextManager[RunningMachine]:
-        assert rom is None, "the BIOS extension lies in guest RAM already"
+        assert rom is None, "BIOS extension and firmware lie in guest RAM already"
         return self._running(hardware)
 
     @asynccontextmanager
@@ -239,6 +239,7 @@ def _start_process(
             regions=hardware.regions,
             e820=hardware.e820,
             quiet_cpu_s=quiet_cpu_s,
+            firmware=hardware.firmware,
         )
         argv = [sys.executable, "-m", "toolstack.machine.emulator", start.to_argument()]
         fds = [start.ram_fd, start.console_fd, start.control_fd]

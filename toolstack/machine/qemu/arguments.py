@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from handoff.errors import MachineError
+from handoff.firmware import DirectEntry
 from handoff.guest_ram import regions_for
 from handoff.platforms import Platform, low_ram_limit
 from toolstack.machine.port import Hardware
@@ -24,6 +25,8 @@ _MACHINE = (
     "vmport=off",
     "hpet=off",
 )
+_SERIAL_SCREEN = "graphics=off"
+"""SeaBIOS then shows on the serial port what it would on a screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Descriptors:
     ram: int
     qmp: int
     rom: int | None
+    """the BIOS extension, or the BIOS if the hardware has one"""
     disks: tuple[OpenDisk, ...]
 
     def all(self) -> tuple[int, ...]:
@@ -45,13 +49,16 @@ def arguments(
 ) -> tuple[str, ...]:
     """All but the program's name. Raises: MachineError for what QEMU cannot build."""
     check_layout(hardware)
+    if isinstance(hardware.firmware, DirectEntry):
+        raise MachineError("QEMU starts a vCPU at its BIOS: take --platform qemu-pc")
+    boots_kernel = hardware.firmware is None
     return (
         # First, so that nothing else is read or made before.
         "-nodefaults",
         "-no-user-config",
         *("-sandbox", SANDBOX),
         *("-name", f"guest={_escaped(hardware.name)}"),
-        *("-machine", ",".join(_MACHINE)),
+        *("-machine", ",".join(_MACHINE if boots_kernel else (*_MACHINE, _SERIAL_SCREEN))),
         *accelerator,
         *("-cpu", "max"),
         *("-m", f"size={hardware.memory_bytes}B"),
@@ -63,8 +70,8 @@ def arguments(
         *("-chardev", f"socket,id=qmp,fd={descriptors.qmp}", "-mon", "chardev=qmp,mode=control"),
         # A kernel panic ends the machine instead of stopping without a word.
         *("-device", "pvpanic"),
-        *_rom(descriptors.rom),
-        *disks.arguments(descriptors.disks),
+        *(_rom(descriptors.rom) if boots_kernel else _bios(descriptors.rom)),
+        *disks.arguments(descriptors.disks, bootable=not boots_kernel),
         *("-no-reboot", "-S"),
     )
 
@@ -91,6 +98,15 @@ def _rom(fd: int | None) -> tuple[str, ...]:
     # which ends the machine with a reason.
     return (
         *("-option-rom", f"romfile=/proc/self/fd/{fd},bootindex=0"),
+        *("-boot", "strict=on,reboot-timeout=0"),
+    )
+
+
+def _bios(fd: int | None) -> tuple[str, ...]:
+    assert fd is not None, "the BIOS comes as a file"
+    # Strict: only the disks that boot= names. With none left the guest resets, which ends it.
+    return (
+        *("-bios", f"/proc/self/fd/{fd}"),
         *("-boot", "strict=on,reboot-timeout=0"),
     )
 

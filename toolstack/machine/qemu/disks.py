@@ -31,8 +31,12 @@ class OpenDisk:
     """open for reading, and for writing unless the disk is read-only"""
 
 
-def arguments(disks: tuple[OpenDisk, ...]) -> tuple[str, ...]:
-    """Every descriptor, block node and device. Raises: MachineError naming the disk."""
+def arguments(disks: tuple[OpenDisk, ...], *, bootable: bool = False) -> tuple[str, ...]:
+    """Every descriptor, block node and device.
+
+    bootable: firmware may boot from them, in the order of their boot_index.
+    Raises: MachineError naming the disk.
+    """
     words: list[str] = []
     if any(entry.disk.device.startswith("sd") for entry in disks):
         words += SCSI_CONTROLLER
@@ -42,7 +46,9 @@ def arguments(disks: tuple[OpenDisk, ...]) -> tuple[str, ...]:
             raise MachineError(f"disk {disk.device} has format {disk.format!r}: use raw or qcow2")
         words += ("-add-fd", f"fd={entry.fd},set={number},opaque={node}")
         words += ("-blockdev", json.dumps(_block_node(disk, node, number)))
-        words += ("-device", f"{_device(disk)},drive={node}")
+        index = disk.boot_index if bootable else None
+        boot = "" if index is None else f",bootindex={index}"
+        words += ("-device", f"{_device(disk)},drive={node}{boot}")
     return tuple(words)
 
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.addresses import GIB, Gpa
+from handoff.addresses import GIB, Gpa, GpaRange
+from handoff.firmware import BiosRom, DirectEntry, Firmware
 from handoff.guest_ram import regions_for
 from handoff.platforms import memory_map
 from toolstack.machine.emulator.control import (
@@ -30,7 +31,17 @@ MESSAGES = st.one_of(
 )
 
 
-def test_what_a_process_is_started_with_survives_its_command_line() -> None:
+@pytest.mark.parametrize(
+    "firmware",
+    [
+        None,
+        BiosRom(GpaRange(Gpa(0x200000), 0x40000)),
+        DirectEntry(Gpa(0x100000), Gpa(0x174000)),
+    ],
+)
+def test_what_a_process_is_started_with_survives_its_command_line(
+    firmware: Firmware | None,
+) -> None:
     start = Start(
         ram_fd=3,
         console_fd=4,
@@ -41,6 +52,7 @@ def test_what_a_process_is_started_with_survives_its_command_line() -> None:
         regions=regions_for(8 * GIB, Gpa(0xF0000000)),
         e820=memory_map(8 * GIB, Gpa(0xF0000000)),
         quiet_cpu_s=1.5,
+        firmware=firmware,
     )
     assert Start.from_argument(start.to_argument()) == start
 

@@ -8,15 +8,20 @@ import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import trio
 
-from handoff.addresses import GIB, MIB
+from handoff.addresses import GIB, MIB, Gpa, GpaRange
+from handoff.errors import MachineError
+from handoff.firmware import BiosRom, DirectEntry
 from handoff.platforms import Platform, low_ram_limit
 from tests.toolstack.machine.qemu.hardware import hardware
-from toolstack.machine.port import Hardware
+from toolstack.machine.port import Disk, Hardware
 from toolstack.machine.qemu.arguments import Descriptors, arguments
+from toolstack.machine.qemu.disks import OpenDisk
 from toolstack.machine.qemu.qmp.session import QmpSession
 
 LIMIT_S = 60.0
@@ -107,3 +112,31 @@ async def test_name_cannot_add_options() -> None:
     with hardware() as guest:
         async with monitor_of(guest) as session:
             assert (await human(session, "info name")).strip() == guest.name
+
+
+def test_a_bios_that_was_handed_over_is_the_machines_and_boots_from_its_disks() -> None:
+    disk = Disk(Path("/d.img"), "raw", "hda", read_only=False, boot_index=0)
+    with hardware() as guest:
+        bios = replace(guest, firmware=BiosRom(GpaRange(Gpa(0x200000), 0x40000)))
+        files = Descriptors(ram=3, qmp=4, rom=5, disks=(OpenDisk(disk, 6),))
+        words = arguments(bios, files, ())
+    assert words[words.index("-bios") + 1] == "/proc/self/fd/5"
+    assert "-option-rom" not in words
+    assert words[words.index("-machine") + 1].endswith(",graphics=off")
+    assert "ide-hd,bus=ide.0,unit=0,drive=disk0,bootindex=0" in words
+
+
+def test_beside_a_bios_extension_no_disk_is_booted_from() -> None:
+    disk = Disk(Path("/d.img"), "raw", "hda", read_only=False, boot_index=0)
+    with hardware() as guest:
+        files = Descriptors(ram=3, qmp=4, rom=5, disks=(OpenDisk(disk, 6),))
+        words = arguments(guest, files, ())
+    assert "ide-hd,bus=ide.0,unit=0,drive=disk0" in words
+    assert "-bios" not in words
+
+
+def test_firmware_that_is_entered_otherwise_is_refused() -> None:
+    with hardware() as guest:
+        entry = replace(guest, firmware=DirectEntry(Gpa(0x100000), Gpa(0x174000)))
+        with pytest.raises(MachineError, match="take --platform qemu-pc"):
+            arguments(entry, Descriptors(ram=3, qmp=4, rom=None, disks=()), ())

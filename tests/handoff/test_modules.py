@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolstack.config.modules import ModuleFile, split_modules
+from handoff.modules import ModuleFile, split_modules
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""What is no firmware is refused with field, value and remedy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devicemodel.images.firmware import read_firmware
+from devicemodel.images.firmware.bios import BiosKind
+from handoff.errors import HandoffError, LayoutError
+from handoff.platforms import Platform
+from tests.builders import noise, outcome
+from tests.devicemodel.images.elves import Elf, Load
+from tests.devicemodel.images.firmware.staged import LOADER, PC_BIOS, UEFI, Offered, files
+
+
+def refusal(offered: Offered, platform: Platform) -> str:
+    with files(offered) as sources, pytest.raises(LayoutError) as refused:
+        read_firmware(sources, platform)
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("bios", "text"),
+    [
+        (PC_BIOS[:-1], "bios size at offset 0x0 is 0x3ffff"),
+        (noise(0x1010000, 1), "bios size at offset 0x0 is 0x1010000"),
+        (noise(0x50000, 1), "bios firmware volume at offset 0x28"),
+        (PC_BIOS[:-16] + bytes(16), "bios reset vector at offset 0x3fff0 is 0000"),
+        (PC_BIOS[:-16] + b"\xff" * 16, "bios reset vector at offset 0x3fff0 is ffff"),
+    ],
+)
+def test_what_no_machine_would_start_is_refused(bios: bytes, text: str) -> None:
+    assert refusal(Offered(bios), Platform.QEMU_PC).startswith(text)
+
+
+@pytest.mark.parametrize(("bios", "kind"), [(PC_BIOS, BiosKind.PC), (UEFI, BiosKind.UEFI)])
+def test_the_kind_is_told_by_the_content(bios: bytes, kind: BiosKind) -> None:
+    with files(Offered(bios)) as sources:
+        assert read_firmware(sources, Platform.QEMU_PC).bios.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("loader", "text"),
+    [
+        (b"MZ" + bytes(100), "firmware ELF e_ident at offset 0x0 is 4d5a0000"),
+        (
+            Elf((Load(0x100000, b"x"),), bits=32, entry=0x200000).build(),
+            "firmware ELF e_entry at offset 0x18 is 0x200000",
+        ),
+        (
+            Elf((Load(0x100000, b"x", memsz=0x1000001),), bits=32, entry=0x100000).build(),
+            "firmware ELF segments at offset 0x0 is 0x1000001 bytes",
+        ),
+        (bytes(0x1000001), "firmware size at offset 0x0 is 0x1000001 bytes"),
+    ],
+)
+def test_what_is_no_loader_is_refused(loader: bytes, text: str) -> None:
+    assert refusal(Offered(PC_BIOS, loader), Platform.XEN_HVM).startswith(text)
+
+
+@given(st.integers(0, 0x54 - 1), st.integers(1, 255))
+def test_any_changed_byte_of_its_headers_gives_firmware_or_a_refusal(at: int, change: int) -> None:
+    loader = bytearray(LOADER)
+    loader[at] ^= change
+    with files(Offered(PC_BIOS, bytes(loader))) as sources:
+        found = outcome(lambda: read_firmware(sources, Platform.XEN_HVM), HandoffError)
+    if isinstance(found, HandoffError):
+        assert str(found).isprintable()

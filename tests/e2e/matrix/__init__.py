@@ -1,0 +1,1 @@
+"""Image, boot method, platform, carrier: every combination, and what became of it."""
