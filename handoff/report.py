@@ -30,6 +30,7 @@ PLACEMENTS_MAX = 64
 MOVES_MAX = 64
 ROM_MAX_BYTES = 255 * 512
 
+
 class When(Enum):
     """When the bytes of a placement are at their place."""
 

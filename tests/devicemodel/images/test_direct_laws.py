@@ -53,9 +53,7 @@ def planned(wish: Wish) -> BootPlan:
             assert found is not None
             return plan_pvh(found, sources, wish.guest, ROM_BYTES)
         header = MultibootHeader(0, 0, None)
-        multiboot = MultibootKernel(
-            elf.segments, Gpa(wish.elf.entry), bytes(32), "ELF32", header
-        )
+        multiboot = MultibootKernel(elf.segments, Gpa(wish.elf.entry), bytes(32), "ELF32", header)
         return plan_multiboot(multiboot, sources, wish.guest, ROM_BYTES)
 
 
