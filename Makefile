@@ -56,6 +56,18 @@ explore-protocol: $(STAMP) ## both sides of the handoff through every state that
 fuzz: $(STAMP) ## hostile bytes for xenstored, SECONDS of them; a find becomes a test in tests/golden
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
+matrix: $(STAMP) packages images ## every image by every boot method, on each platform, by each carrier
+	@$(BIN)/pytest -q -m matrix tests/e2e/test_matrix.py
+
+faults: $(STAMP) packages ## 2,000 faults at every step of a boot: no wrong boot, hang or leak
+	@$(BIN)/python -m tests.faults --count 2000 --jobs 2
+
+soak: $(STAMP) ## thousands of handoffs on one xenstored, drawn into docs/soak.svg
+	@$(BIN)/python -m tests.soak --handoffs 2000 --plot docs/soak.svg
+
+bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row as a ratio
+	@$(BIN)/python -m benchmarks.xenstore
+
 bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
 	@$(BIN)/python benchmarks/boot_ratio.py
 	@$(BIN)/python benchmarks/handoff_cost.py
@@ -63,4 +75,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore explore-protocol differential fuzz bench clean
+.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak bench-xenstore bench clean

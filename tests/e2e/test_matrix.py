@@ -24,6 +24,7 @@ from tests.e2e.matrix.images import Bootable, new_token, prepared
 from tests.e2e.matrix.table import Matrix
 from tests.e2e.toolstack_runs import left_behind, toolstack, toolstack_until, write_config
 
+pytestmark = pytest.mark.matrix
 RUNS = tuple(runs())
 
 

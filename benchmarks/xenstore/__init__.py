@@ -1,0 +1,1 @@
+"""The speed of xenstore daemons on the same requests: ours, the real ones, and none at all."""

@@ -1,0 +1,155 @@
+"""A bench for trials: a daemon, the directory in front of it, guests, what is right."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trio
+
+from tests.faults.guests import (
+    Digests,
+    Guest,
+    placed_digests,
+    write_guest,
+    wrong_in_console,
+    wrong_in_ram,
+)
+from tests.faults.intercept import Intercept
+from tests.faults.processes import descendants, descriptors, holders
+from tests.faults.run import Seen, run_toolstack
+from tests.faults.xenstored import Tree, Xenstored
+
+_GONE_S = 5.0
+"""For the kernel to end what dies with its parent."""
+
+
+@dataclass(slots=True)
+class Rig:
+    directory: Path
+    nursery: trio.Nursery
+    xenstored: Xenstored
+    intercept: Intercept
+    in_ram: Guest
+    in_emulator: Guest
+    empty: Tree = field(default_factory=dict)
+    """nodes that stay when nothing is left behind"""
+    idle_descriptors: int = 0
+    console: bytes = b""
+    """what the guest says when nothing goes wrong"""
+    placed: Digests = field(default_factory=dict)
+    """what lies in guest RAM when nothing goes wrong"""
+
+    @property
+    def runtime(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"XDG_RUNTIME_DIR": str(self.runtime)}
+
+    async def calibrate(self) -> None:
+        """Boots each guest once without a fault. What that gives is compared with the files
+        themselves, and every trial with it."""
+        await self.renew()
+        for guest, machine in ((self.in_ram, "none"), (self.in_emulator, "emulator")):
+            seen = Seen()
+            await run_toolstack(self.create(guest, machine), self.environment, seen, nothing)
+            assert seen.status == 0, (seen.failures, seen.strange)
+            if machine == "none":
+                assert seen.ram_fd is not None
+                wrong = wrong_in_ram(guest, seen.ram_fd, seen.placed)
+                self.placed = placed_digests(seen.ram_fd, seen.placed)
+            else:
+                wrong = wrong_in_console(seen.console)
+                self.console = seen.console
+            seen.close()
+            assert not wrong, wrong
+
+    async def renew(self) -> None:
+        """Another daemon in the same place; what an idle one looks like after a run."""
+        await self.xenstored.stop()
+        self.intercept.forget()
+        await self.xenstored.start()
+        seen = Seen()
+        arguments = self.create(self.in_ram, "none")
+        await run_toolstack(arguments, self.environment, seen, nothing)
+        seen.close()
+        assert seen.status == 0, (seen.failures, seen.strange)
+        self.empty = await self.xenstored.tree()
+        # Of this daemon alone: the others of the bench come and go.
+        self.idle_descriptors = await self._least_descriptors()
+
+    async def _least_descriptors(self) -> int:
+        await self.closed_connections()
+        await trio.sleep(0.05)
+        return descriptors(self.xenstored.pid)
+
+    async def closed_connections(self) -> None:
+        """Returns when nobody is connected through the intercept, at most after some seconds."""
+        with trio.move_on_after(_GONE_S):
+            while self.intercept.connections:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+
+    def create(
+        self, guest: Guest, machine: str, *more: str, store: Path | None = None
+    ) -> list[str]:
+        """Arguments of a patient run through the intercept."""
+        store = self.intercept.directory if store is None else store
+        words = ["create", str(guest.config), "--json", "--machine", machine]
+        if machine == "none":
+            words += ["--timeout", "0.05"]
+        return [*words, "--xenstore", str(self.intercept.directory)]
+
+    async def lingering(self, spared: frozenset[int]) -> tuple[str, ...]:
+        """Processes and memory files that are still there after all deaths were reported."""
+        found: tuple[str, ...] = ()
+        names = tuple(f"guest-ram-{guest.name}" for guest in (self.in_ram, self.in_emulator))
+        with trio.move_on_after(_GONE_S):
+            while True:
+                found = tuple(
+                    f"process {process.pid} {process.state} {process.command[:80]!r}"
+                    for process in descendants(os.getpid(), spared)
+                )
+                if not found:
+                    break
+                await trio.sleep(0.02)
+        for name in names:
+            found += holders(name)
+        return found
+
+
+async def nothing(_stage: str) -> None:
+    """Goes on."""
+
+
+@asynccontextmanager
+async def rig() -> AsyncIterator[Rig]:
+    """A bench of its own; everything of it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        directory = Path(name)
+        for part in ("run", "store", "front"):
+            (directory / part).mkdir(mode=0o700)
+        xenstored = Xenstored(directory / "store", directory / "xenstored.log")
+        intercept = Intercept(directory / "front", directory / "store")
+        mark = directory.name.rpartition("-")[2]
+        async with trio.open_nursery() as nursery:
+            await nursery.start(intercept.serve)
+            bench = Rig(
+                directory,
+                nursery,
+                xenstored,
+                intercept,
+                write_guest(directory, f"{mark}-ram", emulated=False),
+                write_guest(directory, f"{mark}-emulator", emulated=True),
+            )
+            try:
+                yield bench
+            finally:
+                with trio.CancelScope(shield=True, deadline=trio.current_time() + _GONE_S):
+                    await xenstored.stop()
+                nursery.cancel_scope.cancel()
