@@ -150,12 +150,16 @@ def test_an_initrd_or_arguments_without_a_kernel_are_refused(
         _refusal(run, runtime, 10, "without a kernel")
 
 
-def test_a_guest_without_a_kernel_is_refused(tmp_path: Path, runtime: Path) -> None:
-    config = write_config(tmp_path / "guest.cfg")
+def test_firmware_that_is_not_there_is_named(tmp_path: Path, runtime: Path) -> None:
+    missing = tmp_path / "bios.bin"
+    config = write_config(tmp_path / "guest.cfg", bios="seabios", bios_path_override=missing)
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 10, "kernel: none is named", 'kernel="PATH"')
+    assert run.status == 11, run.errors
+    last = f"toolstack: error: bios {missing}: No such file or directory: name a readable file"
+    assert run.errors.splitlines()[-1] == last
+    assert left_behind(runtime, run.pid) == []
 
 
 def test_an_unknown_carrier_is_a_usage_error_that_names_the_known_ones(
