@@ -155,6 +155,32 @@ async def test_cancelling_reaps_it_and_nobody_waits_for_more_of_its_log() -> Non
     assert process.log_ended.is_set()
 
 
+def at_work(process: int) -> bool:
+    """Whether it runs; one that ended may wait to be reaped by who inherited it."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+PARENT_OF_A_SILENT_CHILD = """
+import os, sys, time
+child = os.fork()
+if child:
+    print(child, file=sys.stderr, flush=True)
+os.close(1)
+os.close(2)
+time.sleep(600)
+"""
+
+
+async def test_what_it_started_is_gone_with_it_though_its_log_ended_before() -> None:
+    async with running(PARENT_OF_A_SILENT_CHILD, Recorder()) as (process, _):
+        await process.log_ended.wait()
+    assert not at_work(int(process.last_line))
+
+
 async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     plain = tmp_path / "not-executable"
     plain.write_text("#!/bin/sh\n")
