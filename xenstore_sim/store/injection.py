@@ -177,10 +177,8 @@ class Injector:
             str(request),
             "connection ended after it was done" if done else "connection ended before it was done",
         )
-        # A domain that releases itself, or a client without room, may have ended with the answer.
-        if conn.id in self._world.connections:
-            lifecycle.end_connection(self._world, conn.id)
-            self._world.commands.append(Close(conn.id))
+        lifecycle.end_connection(self._world, conn.id)
+        self._world.commands.append(Close(conn.id))
 
     def _strikes(
         self, state: ConnectionFaults, kind: FaultKind, request: _Request
