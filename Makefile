@@ -59,7 +59,7 @@ fuzz: $(STAMP) ## hostile bytes for xenstored, SECONDS of them; a find becomes a
 matrix: $(STAMP) packages images ## every image by every boot method, on each platform, by each carrier
 	@$(BIN)/pytest -q -m matrix tests/e2e/test_matrix.py
 
-faults: $(STAMP) packages ## 2,000 faults at every step of a boot: no wrong boot, hang or leak
+faults: $(STAMP) packages ## 2,000 faults, at every step of a boot, and what became of each
 	@$(BIN)/python -m tests.faults --count 2000 --jobs 2
 
 soak: $(STAMP) ## thousands of handoffs on one xenstored, drawn into docs/soak.svg
