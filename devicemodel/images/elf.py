@@ -10,9 +10,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
-from handoff.addresses import FOUR_GIB, Gpa, GpaRange, first_overlap
+from handoff.addresses import FOUR_GIB, Gpa, GpaRange
 from handoff.errors import LayoutError
 
 MAGIC: Final = b"\x7fELF"
@@ -189,13 +190,13 @@ class _Reader:
                 f"an x86 PC runs i386 ({EM_386}) and x86-64 ({EM_X86_64}): build it for one",
             )
         programs = self._table(layout, header, "e_ph", layout.program_bytes, _HEADERS_MAX)
-        segments: list[Segment] = []
+        segments: list[tuple[int, Segment]] = []
         notes: list[NoteTable] = []
         for index, base in enumerate(programs):
             fields = {name: self._get(spec, base) for name, spec in layout.program.items()}
             where = f"phdr[{index}]"
             if fields["p_type"] == _PT_LOAD and fields["p_memsz"]:
-                segments.append(self._segment(where, base, layout, fields))
+                segments.append((index, self._segment(where, base, layout, fields)))
             elif fields["p_type"] == _PT_LOAD and fields["p_filesz"]:
                 raise self._bad(where, "p_filesz", base, layout, fields, "p_memsz is 0")
             elif fields["p_type"] == _PT_NOTE and fields["p_offset"] and fields["p_filesz"]:
@@ -205,7 +206,7 @@ class _Reader:
             bits,
             header["e_machine"],
             header["e_entry"],
-            self._disjoint(segments, header["e_phoff"]),
+            self._disjoint(segments, layout, header),
             tuple(notes),
             tuple(self._section_notes(layout, header)),
         )
@@ -277,19 +278,29 @@ class _Reader:
             raise self._bad(where, "p_offset", base, layout, fields, remedy)
         return self._data[start : start + size]
 
-    def _disjoint(self, segments: list[Segment], offset: int) -> tuple[Segment, ...]:
-        def refuse(found: str, remedy: str) -> LayoutError:
-            return LayoutError(f"{self._name} ELF segments", offset, found, remedy)
-
-        if not segments:
-            raise refuse("no PT_LOAD with content", "a kernel has one: name the linked kernel")
-        if len(segments) > SEGMENTS_MAX:
-            raise refuse(f"{len(segments)} PT_LOAD", f"at most {SEGMENTS_MAX} are loaded")
-        both = first_overlap(segment.range for segment in segments)
-        if both is not None:
-            remedy = "segments must be disjoint by p_paddr"
-            raise refuse(f"{both[0]} and {both[1]}, which overlap", remedy)
-        return tuple(sorted(segments, key=lambda segment: segment.range.start))
+    def _disjoint(
+        self, segments: list[tuple[int, Segment]], layout: _Layout, header: dict[str, int]
+    ) -> tuple[Segment, ...]:
+        """The segments in the order of their addresses; with each comes its header's number."""
+        count = len(segments)
+        if not 0 < count <= SEGMENTS_MAX:
+            raise LayoutError(
+                f"{self._name} ELF e_phnum",
+                layout.header["e_phnum"][0],
+                f"{header['e_phnum']:#x}, {count or 'none'} of them PT_LOAD with content",
+                f"1 to {SEGMENTS_MAX} are loaded: name the linked kernel",
+            )
+        ordered = sorted(segments, key=lambda numbered: numbered[1].range.start)
+        for (before, low), (index, high) in pairwise(ordered):
+            if low.range.overlaps(high.range):
+                base = header["e_phoff"] + index * layout.program_bytes
+                raise LayoutError(
+                    f"{self._name} ELF phdr[{index}].p_paddr",
+                    base + layout.program["p_paddr"][0],
+                    f"{high.range.start:#x}, so {high.range} meets {low.range} of phdr[{before}]",
+                    "segments must be disjoint by p_paddr",
+                )
+        return tuple(segment for _, segment in ordered)
 
     def _section_notes(self, layout: _Layout, header: dict[str, int]) -> Iterator[NoteTable]:
         """Sections are optional: a table that cannot be read is taken as none."""
