@@ -18,6 +18,7 @@ from devicemodel.images.source import Image, ImageSlice
 from handoff.addresses import FOUR_GIB, KIB, MIB, GpaRange, align_up
 from handoff.errors import LayoutError
 from handoff.firmware import BIOS_MAX_BYTES, BIOS_UNIT_BYTES
+from handoff.platforms import Platform
 
 RESET_VECTOR_BYTES: Final = 16
 PC_BIOS_MAX_BYTES: Final = 256 * KIB
@@ -60,18 +61,14 @@ class Bios:
         )
 
 
-def read_bios(image: Image) -> Bios:
-    """The BIOS in `image`. Raises: LayoutError for what no machine would start."""
-    if image.size % BIOS_UNIT_BYTES or image.size > BIOS_MAX_BYTES:
-        raise LayoutError(
-            "bios size",
-            0,
-            f"{image.size:#x}",
-            f"a BIOS has a multiple of {BIOS_UNIT_BYTES:#x} bytes, at most {BIOS_MAX_BYTES:#x}: "
-            "name bios-256k.bin or OVMF.fd",
-        )
+def read_bios(image: Image, platform: Platform) -> Bios:
+    """The BIOS in `image`. Raises: LayoutError for what no machine of `platform` would start."""
+    if image.size > BIOS_MAX_BYTES:
+        remedy = f"a BIOS has at most {BIOS_MAX_BYTES:#x} bytes: name bios-256k.bin or OVMF.fd"
+        raise LayoutError("bios size", 0, f"{image.size:#x}", remedy)
     content = image.private_copy()
     uefi = bytes(content[_FIRMWARE_VOLUME]) == b"_FVH"
+    _check_size(image.size, uefi, platform)
     if not uefi and image.size > PC_BIOS_MAX_BYTES:
         raise LayoutError(
             "bios firmware volume",
@@ -90,3 +87,18 @@ def read_bios(image: Image) -> Bios:
         )
     kind = BiosKind.UEFI if uefi else BiosKind.PC
     return Bios(kind, image.whole(), content, blake3(content).digest())
+
+
+def _check_size(size: int, uefi: bool, platform: Platform) -> None:
+    problem = None
+    if size % BIOS_UNIT_BYTES:
+        problem = f"a BIOS has a multiple of {BIOS_UNIT_BYTES:#x} bytes"
+    elif uefi and platform is Platform.XEN_HVM and size % MIB:
+        short = align_up(size, MIB) - size
+        problem = (
+            f"hvmloader starts UEFI firmware at 4 GiB less whole MiB, so this would end {short:#x} "
+            "bytes below 4 GiB, where its first instructions jump to"
+        )
+    if problem is not None:
+        remedy = "the image that has the variables, too, OVMF.fd" if uefi else "bios-256k.bin"
+        raise LayoutError("bios size", 0, f"{size:#x}", f"{problem}: name {remedy}")

@@ -72,7 +72,7 @@ def read_firmware(sources: FirmwareSources, platform: Platform) -> FirmwareImage
             "--platform xen-hvm"
         )
     loader = None if sources.loader is None else _read_loader(sources.loader)
-    return FirmwareImages(read_bios(sources.bios), loader)
+    return FirmwareImages(read_bios(sources.bios, platform), loader)
 
 
 def _read_loader(image: Image) -> Loader:

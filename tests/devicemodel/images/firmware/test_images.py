@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from devicemodel.images.firmware import read_firmware
 from devicemodel.images.firmware.bios import BiosKind
+from handoff.addresses import FOUR_GIB, MIB
 from handoff.errors import HandoffError, LayoutError
 from handoff.platforms import Platform
 from tests.builders import noise, outcome
@@ -33,6 +34,26 @@ def refusal(offered: Offered, platform: Platform) -> str:
 )
 def test_what_no_machine_would_start_is_refused(bios: bytes, text: str) -> None:
     assert refusal(Offered(bios), Platform.QEMU_PC).startswith(text)
+
+
+@pytest.mark.parametrize("size", [0x1E0000, 0x37C000])
+def test_the_code_of_uefi_firmware_without_its_variables_does_not_start_on_xen(size: int) -> None:
+    code = UEFI[:0x30].ljust(size - 16, b"\xff") + noise(16, 9)
+    text = refusal(Offered(code, LOADER), Platform.XEN_HVM)
+    assert text.startswith(f"bios size at offset 0x0 is {size:#x}: ")
+    assert text.endswith("name the image that has the variables, too, OVMF.fd")
+    whole = code.rjust(-(-size // MIB) * MIB, b"\0")
+    whole = UEFI[:0x30] + whole[0x30:]
+    with files(Offered(whole, LOADER)) as sources:
+        found = read_firmware(sources, Platform.XEN_HVM)
+    assert found.bios.on_xen()[0].end == FOUR_GIB
+
+
+def test_a_qemu_pc_starts_the_code_of_uefi_firmware_by_itself() -> None:
+    """Its ROM ends at 4 GiB whatever its size is; the variables are kept in RAM then."""
+    code = UEFI[:0x30].ljust(0x1E0000 - 16, b"\xff") + noise(16, 9)
+    with files(Offered(code)) as sources:
+        assert read_firmware(sources, Platform.QEMU_PC).bios.kind is BiosKind.UEFI
 
 
 @pytest.mark.parametrize(("bios", "kind"), [(PC_BIOS, BiosKind.PC), (UEFI, BiosKind.UEFI)])
