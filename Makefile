@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.demo
+FUZZ   := $(VENV)/.fuzz
 # Of the long campaigns; `make fuzz SECONDS=3600`.
 SECONDS := 600
 CONVERSATIONS := 5000
@@ -23,6 +24,10 @@ $(DEMO): pyproject.toml | $(BIN)/python
 
 $(STAMP): pyproject.toml $(DEMO)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+$(FUZZ): pyproject.toml $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@touch $@
 
 demo: $(DEMO) ## two processes hand the built-in guest across and boot it in the emulator
@@ -53,8 +58,9 @@ differential: $(STAMP) packages ## xenstored compared with Debian's real one, ne
 explore-protocol: $(STAMP) ## both sides of the handoff through every state that can be reached
 	@$(BIN)/python -m tests.protocol_explorer
 
-fuzz: $(STAMP) ## hostile bytes for xenstored, SECONDS of them; a find becomes a test in tests/golden
+fuzz: $(FUZZ) packages ## hostile bytes for xenstored, then for every parser, SECONDS of each; finds become tests
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+	@$(BIN)/python -m tests.fuzz.parsers --seconds $(SECONDS)
 
 matrix: $(STAMP) packages images ## every image by every boot method, on each platform, by each carrier
 	@$(BIN)/pytest -q -m matrix tests/e2e/test_matrix.py
@@ -73,6 +79,6 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 	@$(BIN)/python benchmarks/handoff_cost.py
 
 clean: ## remove the environment and what the tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
 .PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak bench-xenstore bench clean
