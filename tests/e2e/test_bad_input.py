@@ -13,21 +13,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.e2e.toolstack_runs import Run, left_behind, start, text, toolstack, write_config
+from tests.e2e.refusals import refusal
+from tests.e2e.toolstack_runs import left_behind, start, text, toolstack, write_config
 from xenstore_sim.client import Client
-
-
-def _refusal(run: Run, runtime: Path, status: int, *words: str) -> str:
-    """The one error line of `run`, which ended with `status` and before any guest ran."""
-    assert run.status == status, run.errors
-    assert "Traceback" not in run.errors
-    assert "unpaused" not in run.errors
-    assert run.console == ""
-    (line,) = [line for line in run.errors.splitlines() if line.startswith("toolstack: error: ")]
-    for word in words:
-        assert word in line, line
-    assert left_behind(runtime, run.pid) == []
-    return line
 
 
 @pytest.mark.parametrize(
@@ -50,7 +38,7 @@ def test_a_kernel_file_that_is_none_is_refused(
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, status, *words)
+    refusal(run, runtime, status, *words)
 
 
 def test_a_native_boot_of_a_missing_file_is_refused_in_the_same_words(
@@ -60,7 +48,7 @@ def test_a_native_boot_of_a_missing_file_is_refused_in_the_same_words(
 
     run = toolstack(runtime, "create", str(config), "--machine", "none", "--native")
 
-    _refusal(run, runtime, 11, "kernel", "missing", "No such file")
+    refusal(run, runtime, 11, "kernel", "missing", "No such file")
 
 
 def test_a_directory_is_no_kernel(tmp_path: Path, runtime: Path) -> None:
@@ -68,7 +56,7 @@ def test_a_directory_is_no_kernel(tmp_path: Path, runtime: Path) -> None:
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 11, str(tmp_path), "is not a regular file")
+    refusal(run, runtime, 11, str(tmp_path), "is not a regular file")
 
 
 @pytest.mark.parametrize("native", [(), ("--native",)], ids=["handoff", "native"])
@@ -81,7 +69,7 @@ def test_a_kernel_cut_after_its_header_is_refused(
 
     run = toolstack(runtime, "create", str(config), "--machine", "none", *native)
 
-    _refusal(run, runtime, 12, "setup_header.setup_sects", "0x1f1", "0x4000", "cut short")
+    refusal(run, runtime, 12, "setup_header.setup_sects", "0x1f1", "0x4000", "cut short")
 
 
 def test_too_little_memory_for_the_kernel_names_what_is_missing_and_that_suffices(
@@ -91,7 +79,7 @@ def test_too_little_memory_for_the_kernel_names_what_is_missing_and_that_suffice
 
     run = toolstack(runtime, "create", str(config), "memory=64", "--machine", "none")
 
-    line = _refusal(run, runtime, 13, "kernel (init_size 0x3378000) needs [0x1000000, 0x4378000)")
+    line = refusal(run, runtime, 13, "kernel (init_size 0x3378000) needs [0x1000000, 0x4378000)")
     more = re.search(r"at least (\d+) MiB more memory", line)
     assert more is not None, line
     enough = 64 + int(more[1])
@@ -115,7 +103,7 @@ def test_an_initrd_that_does_not_fit_names_what_is_missing(
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 13, "do not fit", "[0x200000, 0x6000000)", "MiB more memory")
+    refusal(run, runtime, 13, "do not fit", "[0x200000, 0x6000000)", "MiB more memory")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +135,7 @@ def test_an_initrd_or_arguments_without_a_kernel_are_refused(
 
         run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-        _refusal(run, runtime, 10, "without a kernel")
+        refusal(run, runtime, 10, "without a kernel")
 
 
 def test_firmware_that_is_not_there_is_named(tmp_path: Path, runtime: Path) -> None:
@@ -185,7 +173,7 @@ def test_a_kernel_cut_in_its_body_is_refused(
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 12, "setup_header.syssize", "0x1f4", "cut short")
+    refusal(run, runtime, 12, "setup_header.syssize", "0x1f4", "cut short")
 
 
 def test_a_serial_file_keeps_its_content_until_a_guest_runs(tmp_path: Path, runtime: Path) -> None:
@@ -195,7 +183,7 @@ def test_a_serial_file_keeps_its_content_until_a_guest_runs(tmp_path: Path, runt
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 11, "missing")
+    refusal(run, runtime, 11, "missing")
     assert log.read_text() == "of the last run"
 
 
@@ -206,7 +194,7 @@ def test_a_serial_pipe_that_nobody_reads_is_refused(tmp_path: Path, runtime: Pat
 
     run = toolstack(runtime, "create", str(config), "--machine", "none")
 
-    _refusal(run, runtime, 10, "serial", str(pipe))
+    refusal(run, runtime, 10, "serial", str(pipe))
 
 
 def test_a_closed_standard_output_is_not_some_other_file(tmp_path: Path, runtime: Path) -> None:
@@ -234,7 +222,7 @@ def test_a_machine_that_is_not_installed_names_the_package(
 
     run = toolstack(runtime, "create", str(config), "--machine", "qemu")
 
-    _refusal(run, runtime, 20, "qemu-system-x86_64", "qemu-system-x86")
+    refusal(run, runtime, 20, "qemu-system-x86_64", "qemu-system-x86")
 
 
 def test_a_guest_that_never_speaks_is_ended(
