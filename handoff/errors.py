@@ -222,6 +222,13 @@ class RamAccessError(HandoffError):
     exit_code = 27
 
 
+class HypervisorError(HandoffError):
+    """There is no hypervisor, or it refused what was asked of it."""
+
+    kind = "hypervisor"
+    exit_code = 28
+
+
 class InternalError(HandoffError):
     """A fault of ours: what happened was not foreseen."""
 
@@ -248,6 +255,7 @@ ALL_ERRORS: tuple[type[HandoffError], ...] = (
     PeerMisbehaved,
     Withdrawn,
     RamAccessError,
+    HypervisorError,
     InternalError,
 )
 """All leaves of the family, in the order of their exit codes."""
