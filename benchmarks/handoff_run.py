@@ -23,7 +23,7 @@ from handoff.report import Report
 from handoff.single_error import single_error
 from handoff.store_values import Carrier
 from toolstack.attempt import Attempt, follow
-from toolstack.create import STUBDOM_UID_BASE, image_files
+from toolstack.create import image_files
 from toolstack.demo import builtin_guest
 from toolstack.device_model import DeviceModelCommand, device_model
 from toolstack.domain_connection import StoreTransport
@@ -33,6 +33,7 @@ from toolstack.load import Loaded, LoadMethod, load, open_images, stage_places
 from toolstack.machine.none import NoMachine
 from toolstack.machine.port import Hardware
 from toolstack.publish import offer_writes, withdrawal
+from toolstack.simulated_host import STUBDOM_UID_BASE, MachineOverFile
 from toolstack.store import Store, open_store
 from xenstore_sim.server import ServerHandle, serve
 
@@ -149,7 +150,9 @@ async def _hand_over(carrier: Carrier, store: Store, xenstored: ServerHandle) ->
                 publish = store.client.round_trips - ours_before
 
                 hardware = Hardware(config.name, ram.fd, ram.regions, ram.bytes, ram.e820)
-                attempt = Attempt(GENERATION, keys, ram, machine, hardware, LIMIT_S)
+                attempt = Attempt(
+                    GENERATION, keys, ram, MachineOverFile(machine, hardware), LIMIT_S
+                )
                 async with follow(attempt, store.client, process, stages):
                     await _quiet(xenstored)
                     ours = store.client.round_trips - ours_before

@@ -1,7 +1,8 @@
 """A device model that was started before it was known for which guest.
 
-It is told on a channel: one line of JSON, the argument list, and with it its descriptors: guest
-RAM, its log, then those of its xenstore connection.
+It is told on a channel: one line of JSON, which has the argument list and how many descriptors
+are its xenstore connection, and with it the descriptors: its log, that connection, and guest RAM
+where that is a memory file.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ def receive(channel_fd: int) -> list[str] | None:
             data += more
     if not data:
         return None
-    ram_fd, log_fd, *xenstore_fds = fds
+    told = json.loads(data)
+    log_fd, *rest = fds
     os.dup2(log_fd, 2)
     os.close(log_fd)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1):
         os.dup2(nothing, stream)
     os.close(nothing)
-    xenstore = ",".join(map(str, xenstore_fds))
-    return ["--xenstore-fd", xenstore, "--ram-fd", str(ram_fd), *json.loads(data)]
+    xenstore_fds, ram_fds = rest[: told["xenstore_fds"]], rest[told["xenstore_fds"] :]
+    words = ["--xenstore-fd", ",".join(map(str, xenstore_fds))]
+    for ram_fd in ram_fds:
+        words += ["--ram-fd", str(ram_fd)]
+    return [*words, *told["arguments"]]

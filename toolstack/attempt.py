@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import trio
 
@@ -35,8 +35,8 @@ from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
 from toolstack.device_model import DeviceModelProcess
-from toolstack.hypervisor import RamFile
-from toolstack.machine.port import Hardware, Machine, RunningMachine
+from toolstack.host import GuestMachine, GuestMemory
+from toolstack.machine.port import RunningMachine
 from toolstack.progress import Progress
 from xenstore_sim.client import Client, Transaction, Watch
 from xenstore_sim.wire.errors import EventsLost, XenstoreError
@@ -52,9 +52,8 @@ class Attempt:
 
     generation: int
     keys: HandoffKeys
-    memory: RamFile
-    machine: Machine
-    hardware: Hardware
+    memory: GuestMemory
+    machine: GuestMachine
     stage_timeout_s: float
     """longest wait for the next stage, seconds"""
     boots_firmware: bool = False
@@ -171,13 +170,10 @@ class _Follower:
         if attempt.machine.insert is Insert.GENROMS:
             rom = snapshot(report, attempt.memory.ram)
         self._progress.placed(report, attempt.memory.ranges)
-        hardware = replace(attempt.hardware, firmware=report.firmware)
-        self._machine = await self._stack.enter_async_context(attempt.machine.start(hardware, rom))
-        detail = f"{attempt.machine.name}, process {self._machine.pid}"
-        if attempt.machine.name == "none":
-            # Whoever brings a machine of their own has to find guest RAM.
-            detail += f", guest RAM is /proc/{self._machine.pid}/fd/{attempt.memory.fd}"
-        self._progress.stage("machine", "paused", detail)
+        self._machine = await self._stack.enter_async_context(
+            attempt.machine.start(report.firmware, rom)
+        )
+        self._progress.stage("machine", "paused", attempt.machine.told(self._machine))
 
     async def _read_report(self, transaction: Transaction) -> tuple[bytes, ...]:
         """The chunks S wrote, no more of them than a report can have."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,15 +30,12 @@ from toolstack.device_model import (
     DeviceModelProcess,
     device_model,
 )
-from toolstack.disks import machine_disks
 from toolstack.domain_connection import StoreTransport
-from toolstack.domain_tree import NewDomain
-from toolstack.domains import Domains
 from toolstack.early_start import WaitingProcess
 from toolstack.firmware_files import boot_method, firmware_files, firmware_warnings
 from toolstack.guest_run import Patience, failure, run_guest
-from toolstack.hypervisor import RamFile, guest_memory
-from toolstack.ioreq_channel import IoreqChannel, ioreq_channel
+from toolstack.host import GuestDomain, Host
+from toolstack.ioreq_channel import ioreq_channel
 from toolstack.load import (
     ImageFile,
     Loaded,
@@ -49,15 +46,13 @@ from toolstack.load import (
     open_images,
     stage_places,
 )
-from toolstack.machine.port import Hardware, Machine, MachineEnd
+from toolstack.machine.port import Machine, MachineEnd
 from toolstack.progress import Progress
 from toolstack.publish import offer_writes, withdrawal
-from toolstack.store import open_store
+from toolstack.simulated_host import simulated_host
 from xenstore_sim.wire.errors import XenstoreError
 
 CLEAN_UP_S = 10.0
-STUBDOM_UID_BASE = 0x10000
-"""Device models of one toolstack's stub domains run as different users, from here on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,31 +104,32 @@ async def create(request: Request, progress: Progress, console: Console) -> Outc
             progress.warning(warning)
     try:
         with single_error():
-            async with open_store(request.xenstore) as store:
-                domains = await Domains.over(store, request.config)
-                return await _create(request, progress, console, domains)
+            async with _host(request) as host:
+                return await _create(request, progress, console, host)
     except XenstoreError as error:
         raise XenstoreUnavailable(f"xenstore: {error}") from error
     raise AssertionError("single_error lets nothing fall through")
 
 
-async def _create(
-    request: Request, progress: Progress, console: Console, domains: Domains
-) -> Outcome:
+def _host(request: Request) -> AbstractAsyncContextManager[Host]:
+    return simulated_host(
+        request.config, request.machine, request.xenstore, request.stubdom_xenstore
+    )
+
+
+async def _create(request: Request, progress: Progress, console: Console, host: Host) -> Outcome:
     config = request.config
-    low_limit = request.machine.low_ram_limit(config.memory_bytes)
-    with guest_memory(config.name, config.memory_bytes, low_limit) as ram:
-        async with domains.guest() as guest:
-            progress.stage(
-                "toolstack",
-                "created",
-                f'guest "{config.name}" is domain {guest.domid}, {size_text(ram.bytes)}',
-            )
-            # Opened for a native boot, too: what cannot be read is refused here, in words.
-            with open_images(image_files(config, request.platform)) as opened:
-                loaded = () if request.native else opened
-                boot = _Boot(request, progress, console, domains, ram, guest, loaded)
-                return await boot.until_ended()
+    async with host.guest() as guest:
+        progress.stage(
+            "toolstack",
+            "created",
+            f'guest "{config.name}" is domain {guest.domid}, {size_text(guest.memory.bytes)}',
+        )
+        # Opened for a native boot, too: what cannot be read is refused here, in words.
+        with open_images(image_files(config, request.platform)) as opened:
+            loaded = () if request.native else opened
+            boot = _Boot(request, progress, console, host, guest, loaded)
+            return await boot.until_ended()
 
 
 def image_files(config: GuestConfig, platform: Platform) -> tuple[ImageFile, ...]:
@@ -156,15 +152,14 @@ class _Boot:
     request: Request
     progress: Progress
     console: Console
-    domains: Domains
-    ram: RamFile
-    guest: NewDomain
+    host: Host
+    guest: GuestDomain
     opened: tuple[OpenImage, ...]
     loaded: Loaded | None = None
 
     async def until_ended(self) -> Outcome:
         """Tries up to `tries` device models; runs the guest that one of them made ready."""
-        places = stage_places([image.size for image in self.opened], self.ram.e820)
+        places = stage_places([image.size for image in self.opened], self.guest.memory.e820)
         for generation in range(1, self.request.tries + 1):
             ran = False
             try:
@@ -185,7 +180,7 @@ class _Boot:
             problem = failure(end)
             if problem is not None:
                 raise problem
-            return Outcome(end, generation, self.domains.store.client.round_trips)
+            return Outcome(end, generation, self.host.store.client.round_trips)
         raise AssertionError("the last try returns or raises")
 
     @asynccontextmanager
@@ -201,37 +196,35 @@ class _Boot:
             words += arguments.to_arguments(frame)
         log = f"device-model-{self.guest.domid}.log"
         async with AsyncExitStack() as stack:
-            stubdom, argv = await stack.enter_async_context(
-                self.domains.stubdom(self.guest, words, log)
-            )
+            place = await stack.enter_async_context(self.host.device_model(self.guest, words, log))
             ioreqs = stack.enter_context(ioreq_channel()) if request.rom_words else None
-            keys = HandoffKeys(stubdom.domid, self.guest.domid)
-            store = self.domains.store
-            connection = await store.connect_as(stubdom.domid, request.stubdom_xenstore)
+            keys, guest_memory = place.keys, self.guest.memory
             command = DeviceModelCommand(
                 request.sandbox,
-                STUBDOM_UID_BASE + stubdom.domid,
-                argv,
+                place.uid,
+                place.argv,
                 request.device_model_program,
                 request.waiting if generation == 1 else None,
                 None if ioreqs is None else ioreqs.device_model,
             )
-            async with device_model(command, connection, self.ram, self.progress) as process:
+            async with device_model(
+                command, place.connection, guest_memory, self.progress
+            ) as process:
                 # The device model starts while the images are loaded: it waits for the offer.
                 if frame is None:
                     frame = await self._prepare(generation, places)
                 await self._publish(keys, generation, frame)
+                client = self.host.store.client
                 try:
                     attempt = Attempt(
                         generation,
                         keys,
-                        self.ram,
-                        request.machine,
-                        self._hardware(ioreqs),
+                        guest_memory,
+                        self.guest.machine(None if ioreqs is None else ioreqs.machine.fileno()),
                         request.stage_timeout_s,
                         request.boot is BootMethod.FIRMWARE,
                     )
-                    async with follow(attempt, store.client, process, self.progress) as let_go:
+                    async with follow(attempt, client, process, self.progress) as let_go:
                         yield let_go, process
                 finally:
                     await self._withdraw(keys, generation)
@@ -258,7 +251,7 @@ class _Boot:
         """Images loaded, or what was damaged of them loaded again; the frame that says so."""
         await self._load(places)
         assert self.loaded is not None
-        request, e820 = self.request, self.ram.e820
+        request, e820 = self.request, self.guest.memory.e820
         descriptor = Descriptor(
             platform=request.platform,
             e820=e820,
@@ -279,7 +272,7 @@ class _Boot:
         """All images, or those of them that an earlier attempt left damaged."""
         before = self.loaded.images if self.loaded is not None else ()
         count = len(self.opened)
-        ram = self.ram.ram
+        ram = self.guest.memory.ram
 
         def report(role: Role, done: int, total: int) -> None:
             trio.from_thread.check_cancelled()
@@ -309,10 +302,11 @@ class _Boot:
         request = self.request
         in_memory = None
         if request.carrier is Carrier.MEMORY:
-            self.ram.populate(GpaRange(memory.KNOWN_LOCATION, len(frame)))
-            in_memory = memory.store(frame, self.ram.ram)
+            guest_memory = self.guest.memory
+            guest_memory.populate(GpaRange(memory.KNOWN_LOCATION, len(frame)))
+            in_memory = memory.store(frame, guest_memory.ram)
         assert self.loaded is not None
-        await self.domains.store.write_all(
+        await self.host.store.write_all(
             offer_writes(keys, generation, request.carrier, frame, in_memory, self.loaded.images)
         )
         self.progress.stage(
@@ -326,16 +320,4 @@ class _Boot:
             trio.move_on_after(CLEAN_UP_S, shield=True),
             suppress(XenstoreError, XenstoreUnavailable),
         ):
-            await self.domains.store.write_all((withdrawal(keys, generation),))
-
-    def _hardware(self, ioreqs: IoreqChannel | None) -> Hardware:
-        config = self.request.config
-        return Hardware(
-            name=config.name,
-            ram_fd=self.ram.fd,
-            regions=self.ram.regions,
-            memory_bytes=self.ram.bytes,
-            e820=self.ram.e820,
-            disks=machine_disks(config),
-            ioreq_fd=None if ioreqs is None else ioreqs.machine.fileno(),
-        )
+            await self.host.store.write_all((withdrawal(keys, generation),))

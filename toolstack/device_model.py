@@ -23,7 +23,7 @@ from handoff.confinement import Mode, spawn
 from handoff.errors import ConfigError, printable
 from toolstack.domain_connection import DomainConnection
 from toolstack.early_start import WaitingProcess
-from toolstack.hypervisor import RamFile
+from toolstack.host import GuestMemory
 from toolstack.progress import Progress
 
 LOG_LINES_MAX = 400
@@ -155,7 +155,10 @@ def _pidfd(pid: int) -> Iterator[int | None]:
 
 @asynccontextmanager
 async def device_model(
-    command: DeviceModelCommand, connection: DomainConnection, memory: RamFile, progress: Progress
+    command: DeviceModelCommand,
+    connection: DomainConnection,
+    memory: GuestMemory,
+    progress: Progress,
 ) -> AsyncIterator[DeviceModelProcess]:
     """Runs a device model while the context lasts.
 
@@ -193,34 +196,30 @@ async def device_model(
 
 
 def _start(
-    command: DeviceModelCommand, connection: DomainConnection, memory: RamFile, log_fd: int
+    command: DeviceModelCommand, connection: DomainConnection, memory: GuestMemory, log_fd: int
 ) -> _Child:
     """Raises: ConfigError if there is no such program."""
     words = [
-        *(
-            word
-            for region in memory.regions
-            for word in (
-                "--ram-region",
-                f"{region.range.start:#x}:{region.range.size:#x}:{region.file_offset:#x}",
-            )
-        ),
+        *memory.words,
         *("--parent", str(os.getpid())),
         *("--offer-timeout", str(OFFER_TIMEOUT_S)),
         *("--uid", str(command.uid)),
         *("--sandbox", command.sandbox.value),
         *command.arguments,
     ]
-    fds = [memory.fd, *connection.descriptors]
+    ram_fds = () if memory.fd is None else (memory.fd,)
+    fds = [*connection.descriptors, *ram_fds]
     if command.ioreqs is not None:
         fds.append(command.ioreqs.fileno())
         words += ["--ioreq-fd", str(command.ioreqs.fileno())]
     elif command.waiting is not None:
-        told = _tell(command.waiting, words, (memory.fd, log_fd, *connection.descriptors))
+        told = _tell(command.waiting, words, log_fd, connection.descriptors, ram_fds)
         if told is not None:
             return told
+    for ram_fd in ram_fds:
+        words = ["--ram-fd", str(ram_fd), *words]
     xenstore = ",".join(map(str, connection.descriptors))
-    argv = [*command.program, "--xenstore-fd", xenstore, "--ram-fd", str(memory.fd), *words]
+    argv = [*command.program, "--xenstore-fd", xenstore, *words]
     try:
         return spawn(
             argv,
@@ -235,13 +234,21 @@ def _start(
         ) from error
 
 
-def _tell(waiting: WaitingProcess, words: Sequence[str], fds: Sequence[int]) -> _Child | None:
+def _tell(
+    waiting: WaitingProcess,
+    words: Sequence[str],
+    log_fd: int,
+    xenstore_fds: Sequence[int],
+    ram_fds: Sequence[int],
+) -> _Child | None:
     """Gives a waiting process its work; None if it has ended meanwhile."""
     child = _SpawnedChild(waiting.pid)
-    message = json.dumps(words).encode("ascii") + b"\n"
+    told = {"xenstore_fds": len(xenstore_fds), "arguments": list(words)}
+    message = json.dumps(told).encode("ascii") + b"\n"
+    fds = (log_fd, *xenstore_fds, *ram_fds)
     with waiting.channel:
         try:
-            sent = socket.send_fds(waiting.channel, [message], list(fds))
+            sent = socket.send_fds(waiting.channel, [message], fds)
             if sent < len(message):
                 # Nothing is done with half a message; with a whole one the peer may have
                 # closed its end already, and even an empty send would fail.

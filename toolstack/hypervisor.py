@@ -42,7 +42,7 @@ def no_memory(where: GpaRange, error: OSError) -> ConfigError:
 @dataclass(frozen=True, slots=True)
 class RamFile:
     """A guest's memory: the file, where it lies in the address space, and the map firmware
-    will tell of."""
+    will tell of. Implements the port GuestMemory."""
 
     fd: int
     bytes: int
@@ -53,6 +53,18 @@ class RamFile:
     @property
     def ranges(self) -> tuple[GpaRange, ...]:
         return tuple(region.range for region in self.regions)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The device model's arguments that tell where RAM lies in the file."""
+        return tuple(
+            word
+            for region in self.regions
+            for word in (
+                "--ram-region",
+                f"{region.range.start:#x}:{region.range.size:#x}:{region.file_offset:#x}",
+            )
+        )
 
     def populate(self, where: GpaRange) -> None:
         """Has the host set memory aside for `where`. Raises: ConfigError if it has none."""

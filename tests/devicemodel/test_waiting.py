@@ -62,15 +62,15 @@ def _memory(content: bytes) -> int:
 def test_arguments_and_descriptors_arrive_however_the_message_is_cut(
     receiver: Receiver, cut: int
 ) -> None:
-    fds = [_memory(b"guest RAM"), _memory(b""), _memory(b"xenstore")]
+    fds = [_memory(b""), _memory(b"xenstore"), _memory(b"guest RAM")]
     words = ["-xen-domid", "3", "-direct-boot-frame", "A" * 1900] * 20
-    message = json.dumps(words).encode() + b"\n"
+    message = json.dumps({"xenstore_fds": 1, "arguments": words}).encode() + b"\n"
     try:
         first = message[:cut] or message
         socket.send_fds(receiver.channel, [first], fds)
         receiver.channel.sendall(message[len(first) :])
         assert receiver.ended() == (0, b"")
-        log = os.pread(fds[1], 1 << 20, 0).decode()
+        log = os.pread(fds[0], 1 << 20, 0).decode()
     finally:
         for fd in fds:
             os.close(fd)

@@ -38,6 +38,7 @@ from toolstack.device_model import DeviceModelProcess
 from toolstack.domain_tree import MakeDirectory
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.machine.port import Hardware
+from toolstack.simulated_host import MachineOverFile
 from toolstack.store import Store
 from xenstore_sim.client import Client
 from xenstore_sim.wire.names import AbsolutePath, DomId
@@ -93,7 +94,8 @@ class Scene:
         Raises: HandoffError that ended the attempt.
         """
         hardware = Hardware("fake", self.ram.fd, self.ram.regions, self.ram.bytes, self.ram.e820)
-        attempt = Attempt(GENERATION, KEYS, self.ram, self.machine, hardware, 30.0)
+        machine = MachineOverFile(self.machine, hardware)
+        attempt = Attempt(GENERATION, KEYS, self.ram, machine, 30.0)
         process = cast(DeviceModelProcess, self.process)
         with single_error():
             async with trio.open_nursery() as nursery:
