@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import trio
@@ -39,8 +40,9 @@ from handoff.errors import (
     XenstoreUnavailable,
     printable,
 )
-from handoff.guest_ram import MemfdRam, RamRegion
+from handoff.guest_ram import FOREIGN_RAM, GuestRam, MemfdRam, RamRegion
 from xenstore_sim.client import Client
+from xenstore_sim.client.device_transport import DeviceTransport, is_device
 from xenstore_sim.client.ring_transport import RingDescriptors, RingTransport
 from xenstore_sim.client.transport import SocketTransport, Transport
 from xenstore_sim.wire.errors import Disconnected
@@ -120,9 +122,10 @@ def parser() -> argparse.ArgumentParser:
         "--xenstore-fd",
         dest="xenstore_fds",
         type=_descriptors,
-        required=True,
+        default=None,
         metavar="FD[,FD,FD]",
-        help="connected to xenstored; or a ring: page, doorbell to xenstored, doorbell from it",
+        help="connected to xenstored; or a ring: page, doorbell to xenstored, doorbell from it; "
+        "without it, this domain's own xenstore device",
     )
     out.add_argument(
         "--ioreq-fd", type=int, default=None, help="ioreq channel to the guest's machine"
@@ -136,15 +139,24 @@ def parser() -> argparse.ArgumentParser:
         metavar="METHOD:FILE",
         help="start kernels of METHOD (linux, multiboot, pvh) with this option ROM of QEMU",
     )
-    out.add_argument("--ram-fd", type=int, required=True, help="memory file of the guest")
+    out.add_argument("--ram-fd", type=int, default=None, help="memory file of the guest")
     out.add_argument(
         "--ram-region",
         dest="regions",
         action="append",
         type=_region,
-        required=True,
+        default=[],
         metavar="GPA:BYTES:OFFSET",
         help="where a stretch of guest RAM lies in the memory file",
+    )
+    out.add_argument(
+        FOREIGN_RAM,
+        dest="foreign",
+        action="append",
+        type=_foreign,
+        default=[],
+        metavar="GPA:BYTES",
+        help="where the guest has RAM: on a Xen host, in the place of a memory file",
     )
     out.add_argument("--parent", type=int, default=None, help="process id not to be outlived")
     out.add_argument(
@@ -162,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> None:
     """Locks itself down, then serves. Raises: HandoffError."""
     native = _host_files(options)
-    kept = [*options.xenstore_fds, options.ram_fd, 2]
+    kept = [2]
     if native is not None:
         kept += [image.file.fileno() for image in native.images]
     ioreqs = None
@@ -171,34 +183,72 @@ def run(options: argparse.Namespace) -> None:
         ioreqs = socket.socket(fileno=options.ioreq_fd)
         ioreqs.setblocking(False)
     roms = tuple((method, read_option_rom(path)) for method, path in options.roms)
-    # Here, while there is nothing to be locked out of: a ring is mapped.
-    connection = _transport(options.xenstore_fds)
-    ram = MemfdRam(options.ram_fd, options.regions)
+    # Here, while there is nothing to be locked out of: a ring is mapped, devices are opened.
+    connection, connection_fds = _connection(options.xenstore_fds)
+    memory = _guest_memory(options)
     setup = Setup(
         target=DomId(options.target),
-        ram=ram,
+        ram=memory.ram,
         frame_arguments=options.frame,
         native=native,
         offer_timeout_s=options.offer_timeout,
         roms=OptionRoms(roms) if roms else None,
         ioreqs=ioreqs,
     )
+    kept += [*connection_fds, *memory.descriptors]
     prepared = prepare(mode=options.sandbox, keep_fds=kept, parent_pid=options.parent)
     identity = Identity(options.uid, options.uid)
-    ram_bytes = sum(region.range.size for region in options.regions)
-    trio.run(_main, connection, setup, prepared, identity, ram_bytes)
+    trio.run(_main, connection, setup, prepared, identity, memory)
+
+
+@dataclass(frozen=True, slots=True)
+class _GuestMemory:
+    """Guest RAM as this process has it."""
+
+    ram: GuestRam
+    bytes: int
+    descriptors: tuple[int, ...]
+    profile: Profile
+    """what the process needs to come to it"""
+
+
+def _guest_memory(options: argparse.Namespace) -> _GuestMemory:
+    """Raises: ConfigError, HypervisorError."""
+    if (options.ram_fd is None) == (not options.foreign):
+        raise ConfigError(f"--ram-fd, {FOREIGN_RAM}: guest RAM is either a file or a domain's")
+    if options.ram_fd is not None:
+        size = sum(region.range.size for region in options.regions)
+        ram = MemfdRam(options.ram_fd, options.regions)
+        return _GuestMemory(ram, size, (options.ram_fd,), Profile.DEVICE_MODEL)
+    # Imported here: nobody else pays for ctypes.
+    from handoff.foreign_memory import ForeignMemory
+    from handoff.foreign_ram import ForeignRam
+
+    target = DomId(options.target)
+    memory = ForeignMemory()
+    memory.restrict(target)
+    return _GuestMemory(
+        ForeignRam(memory, target, options.foreign),
+        sum(ram.size for ram in options.foreign),
+        memory.descriptors(),
+        Profile.XEN_DEVICE_MODEL,
+    )
 
 
 async def _main(
-    connection: Transport, setup: Setup, prepared: Prepared, identity: Identity, ram_bytes: int
+    connection: Transport,
+    setup: Setup,
+    prepared: Prepared,
+    identity: Identity,
+    memory: _GuestMemory,
 ) -> None:
     # Inside the loop, so that its own descriptors exist; before a byte of an image is read.
     try:
         report = confine(
             prepared,
-            Profile.DEVICE_MODEL,
+            memory.profile,
             identity=identity,
-            address_space_bytes=address_space_for(ram_bytes),
+            address_space_bytes=address_space_for(memory.bytes),
         )
     except ConfinementError as error:
         raise ConfinementFailed(str(error)) from error
@@ -245,14 +295,22 @@ def _open(role: Role, path: Path, arguments: str = "") -> Image:
         raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
 
 
-def _transport(fds: Sequence[int]) -> Transport:
-    """Raises: XenstoreUnavailable if that is no ring."""
-    if len(fds) == 1:
-        connection = socket.socket(fileno=fds[0])
-        connection.setblocking(False)
-        return SocketTransport(connection)
+def _connection(fds: Sequence[int] | None) -> tuple[Transport, tuple[int, ...]]:
+    """The connection to xenstored, and the descriptors it needs.
+
+    Raises: XenstoreUnavailable if that is no ring, or there is no device.
+    """
     try:
-        return RingTransport(RingDescriptors(*fds))
+        if fds is None:
+            device = DeviceTransport.open()
+            return device, (device.descriptor,)
+        if len(fds) == 1 and is_device(fds[0]):
+            return DeviceTransport(fds[0]), tuple(fds)
+        if len(fds) == 1:
+            connection = socket.socket(fileno=fds[0])
+            connection.setblocking(False)
+            return SocketTransport(connection), tuple(fds)
+        return RingTransport(RingDescriptors(*fds)), tuple(fds)
     except Disconnected as error:
         raise XenstoreUnavailable(f"--xenstore-fd: {error}") from error
 
@@ -270,6 +328,14 @@ def option_rom(text: str) -> tuple[RomMethod, Path]:
     if not separator or method not in {known.value for known in RomMethod}:
         raise argparse.ArgumentTypeError(f"{text!r} is not METHOD:FILE")
     return RomMethod(method), Path(path)
+
+
+def _foreign(text: str) -> GpaRange:
+    try:
+        start, size = (int(part, 0) for part in text.split(":"))
+        return GpaRange.between(start, start + size)
+    except (ValueError, AddressError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GPA:BYTES") from error
 
 
 def _region(text: str) -> RamRegion:

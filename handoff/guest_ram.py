@@ -21,6 +21,10 @@ from handoff.errors import RamAccessError
 DIGEST_BYTES = 32
 _CHUNK = 1 << 20
 
+FOREIGN_RAM = "--foreign-ram"
+"""The device model's option that says where its target has RAM: `GPA:BYTES`, again for each
+stretch."""
+
 Readable = bytes | bytearray | memoryview
 
 

@@ -37,6 +37,10 @@ _FIONBIO = 0x5421
 _FIONCLEX = 0x5450
 _FIOCLEX = 0x5451
 
+# Source: include/uapi/xen/privcmd.h. Maps frames of the domain that the handle is restricted to.
+# Not among what is left: plain hypercalls, and operations of a device model.
+_PRIVCMD_MMAPBATCH_V2 = 0x0020_5004
+
 # Source: include/uapi/linux/sched.h. What every pthread_create sets; a fork sets none of it.
 _CLONE_THREAD_FLAGS = 0x0001_0000 | 0x0000_0800 | 0x0000_0100  # THREAD, SIGHAND, VM
 # The namespaces, CLONE_PTRACE, _UNTRACED, _VFORK, _PIDFD, _PARENT: never part of a thread.
@@ -47,12 +51,14 @@ _PR_SET_NAME = 15
 class Profile(Enum):
     """A kind of confined process.
 
-    DEVICE_MODEL  parses the guest owner's images; one thread.
-    EMULATOR      runs guest code; may start threads (an emulation engine's timer, a worker of the
-                  event loop). Its translation buffer must exist before it is confined.
+    DEVICE_MODEL      parses the guest owner's images; one thread.
+    XEN_DEVICE_MODEL  the same where guest RAM is a domain's, mapped through a restricted handle.
+    EMULATOR          runs guest code; may start threads (an emulation engine's timer, a worker of
+                      the event loop). Its translation buffer must exist before it is confined.
     """
 
     DEVICE_MODEL = "device model"
+    XEN_DEVICE_MODEL = "device model on xen"
     EMULATOR = "emulator"
 
     @property
@@ -125,7 +131,13 @@ def rules(profile: Profile, pid: int) -> tuple[Rule, ...]:
         # raise() and abort() end in these; signal 0 and every other pid are refused
         *_signals(pid),
     )
-    return (*common, *_thread_rules()) if profile.threads else common
+    match profile:
+        case Profile.DEVICE_MODEL:
+            return common
+        case Profile.XEN_DEVICE_MODEL:
+            return (*common, *_one_of("ioctl", 1, (_PRIVCMD_MMAPBATCH_V2,)))
+        case Profile.EMULATOR:
+            return (*common, *_thread_rules())
 
 
 def _signals(pid: int) -> tuple[Rule, ...]:

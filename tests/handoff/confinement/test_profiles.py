@@ -88,3 +88,13 @@ def test_clone3_sends_the_emulators_c_library_back_to_clone() -> None:
     no_such_call = ret_errno(errno.ENOSYS)
     assert decide(rules(Profile.EMULATOR, PID), "clone3", 1, 88, on=on) == no_such_call
     assert decide(rules(Profile.DEVICE_MODEL, PID), "clone3", 1, 88, on=on) == REFUSED
+
+
+@pytest.mark.parametrize("profile", list(Profile))
+def test_of_a_hypervisors_handle_only_mapping_is_left_and_only_on_xen(profile: Profile) -> None:
+    on, left = Architecture.X86_64, RET_ALLOW if profile is Profile.XEN_DEVICE_MODEL else REFUSED
+    # Source: include/uapi/xen/privcmd.h.
+    batch_v2, hypercall, dm_op, restrict = 0x205004, 0x305000, 0x105005, 0x25006
+    assert decide(rules(profile, PID), "ioctl", 9, batch_v2, 0x7FFF_0000_1234, on=on) == left
+    for request in (hypercall, dm_op, restrict):
+        assert decide(rules(profile, PID), "ioctl", 9, request, 0x7000, on=on) == REFUSED

@@ -26,7 +26,11 @@ REFUSALS = {
 # Needs a program made for it; its own test is below.
 ALL_ATTEMPTS = tuple(name for name in ATTEMPTS if name != "gain_root_by_exec")
 # Threads are what the emulator's profile adds.
-LEFT_TO = {Profile.DEVICE_MODEL: (), Profile.EMULATOR: ("start_a_thread",)}
+LEFT_TO = {
+    Profile.DEVICE_MODEL: (),
+    Profile.XEN_DEVICE_MODEL: (),
+    Profile.EMULATOR: ("start_a_thread",),
+}
 
 ROOT_ONLY = frozenset({"become_root", "mount_a_file_system", "make_a_bpf_map"})
 
