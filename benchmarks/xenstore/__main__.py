@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +26,7 @@ from benchmarks.xenstore.load import Load, LoadFailed
 from benchmarks.xenstore.measure import Effort, Mode, Result, measure
 from benchmarks.xenstore.memory import memory_taken
 from benchmarks.xenstore.native import Native
-from benchmarks.xenstore.scenes import LARGE, Scale, scenes
+from benchmarks.xenstore.scenes import LARGE, Scale, Scene, scenes
 from benchmarks.xenstore.stage import Stage
 from benchmarks.xenstore.table import LEGEND, as_json, memory_table, reached, table
 
@@ -33,28 +34,48 @@ _QUICK = Scale(100), Effort(repetitions=1, sample_s=0.001)
 _SAMPLE_S = 0.05
 
 
-def measured(scale: Scale, effort: Effort) -> tuple[list[Result], dict[str, dict[str, float]]]:
-    """All rows on fresh daemons, and what takes how much of their memory."""
+def measured(
+    scale: Scale, effort: Effort, wanted: Sequence[str]
+) -> tuple[list[Result], dict[str, dict[str, float]]]:
+    """All rows on fresh daemons, and what takes how much of their memory.
+
+    wanted: parts of the names of rows; with any, only those, and no memory.
+    """
     with ExitStack() as opened:
         directory = Path(opened.enter_context(TemporaryDirectory(prefix="xs-native-")))
         native = Native.compiled(directory)
         load = Load(native.load)
-        memory = {}
-        with running(native) as fresh:
-            for daemon in fresh:
-                with closing(Stage(daemon, load)) as stage:
-                    memory[daemon.name] = memory_taken(stage, scale.of(LARGE))
+        memory = {} if wanted else _memory(native, load, scale.of(LARGE))
         stages = [
             opened.enter_context(closing(Stage(daemon, load)))
             for daemon in opened.enter_context(running(native))
         ]
         results = []
-        for result in measure(scenes(scale), stages, effort):
+        for result in measure(chosen_scenes(scale, wanted), stages, effort):
             _progress(result)
             results.append(result)
-    return results, {
-        what: {name: of[what] for name, of in memory.items()} for what in memory["ours"]
-    }
+    return results, memory
+
+
+def chosen_scenes(scale: Scale, wanted: Sequence[str]) -> tuple[Scene, ...]:
+    """The scenes with those of their rows whose names have one of these parts; none: all."""
+    chosen = []
+    for scene in scenes(scale):
+        rows = tuple(
+            row for row in scene.rows if not wanted or any(part in row.name for part in wanted)
+        )
+        if rows:
+            chosen.append(replace(scene, rows=rows))
+    return tuple(chosen)
+
+
+def _memory(native: Native, load: Load, nodes: int) -> dict[str, dict[str, float]]:
+    taken = {}
+    with running(native) as fresh:
+        for daemon in fresh:
+            with closing(Stage(daemon, load)) as stage:
+                taken[daemon.name] = memory_taken(stage, nodes)
+    return {what: {name: of[what] for name, of in taken.items()} for what in taken["ours"]}
 
 
 def _progress(result: Result | None) -> None:
@@ -94,6 +115,13 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--repetitions", type=count, default=7, metavar="N", help="of each row, default: 7"
     )
+    parser.add_argument(
+        "--rows",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="only rows with this in the name",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, too")
     parser.add_argument(
         "--quick",
@@ -109,12 +137,15 @@ def main() -> None:
     cpus = sorted(os.sched_getaffinity(0))
     began = time.monotonic()
     print("\n".join(circumstances(effort.repetitions)), flush=True)
-    results, memory = measured(scale, effort)
+    results, memory = measured(scale, effort, chosen.rows)
     _progress(None)
+    if not results:
+        sys.exit(f"benchmarks.xenstore: no row has {' or '.join(chosen.rows)} in its name")
     for mode in Mode:
         rows = [result for result in results if result.mode is mode]
         print("\n".join(table(mode, sorted(mode.cpus(cpus)), rows)))
-    print("\n".join(memory_table(memory)))
+    if memory:
+        print("\n".join(memory_table(memory)))
     if chosen.json is not None:
         document = {"load": os.getloadavg(), "memory": memory, "rows": as_json(results)}
         chosen.json.write_text(json.dumps(document, indent=1) + "\n")
