@@ -29,6 +29,7 @@ EXIT_DAEMON_RUNNING: Final = 3
 EXIT_RUN_DIRECTORY: Final = 4
 # 2 is click's, for a wrong command line.
 _FD_MAX: Final = 2**31 - 1
+_LINGER_S: Final = 0.001
 
 _EPILOG: Final = """\
 \b
@@ -211,6 +212,7 @@ async def _serve(place: _Place, settings: Settings, output_pid: bool) -> None:
         settings=settings,
         trace_file=place.trace_file,
         tell=tell,
+        linger_s=_LINGER_S,
     )
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

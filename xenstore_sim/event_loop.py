@@ -6,6 +6,7 @@ without blocking. A pass of the scheduler for each message would cost more than 
 
 import select
 import socket
+import time
 from functools import partial
 from typing import Final
 
@@ -29,19 +30,27 @@ from xenstore_sim.store.watches import ConnId
 from xenstore_sim.stream_connection import StreamConnection
 from xenstore_sim.wire.names import DomId
 
-ROUNDS_PER_WAKE: Final = 16
-"""Rounds over all ready descriptors before other tasks of the same trio get their turn."""
+TURN_S: Final = 0.005
+"""Rounds go on for so long before other tasks of the same trio get their turn."""
 
 
 class EventLoop:
     """The descriptors of a daemon, and who is at their other ends."""
 
-    def __init__(self, daemon: Daemon, rundir: RunDirectory) -> None:
-        """Listens at once: who connects before `run` is served then. Raises: OSError."""
+    def __init__(self, daemon: Daemon, rundir: RunDirectory, linger_s: float = 0.0) -> None:
+        """Listens at once: who connects before `run` is served then. Raises: OSError.
+
+        linger_s: how long to wait for the next request with the thread, not with trio: each wait
+        of a trio task costs more than a request. Other tasks have their turn all the same, after
+        at most TURN_S and this. In whole milliseconds; 0 where clients run in the same thread.
+        """
         self.daemon = daemon
+        self._linger_s = linger_s
         self.rundir = rundir
         self._epoll = select.epoll()
         self._endpoints: dict[int, Endpoint] = {}
+        self._removed: set[int] = set()
+        """Descriptors that were removed in this round."""
         self._connections: dict[ConnId, Connected] = {}
         self._rings: dict[ConnId, RingConnection] = {}
         """Those of the connections that are rings."""
@@ -65,9 +74,9 @@ class EventLoop:
         """Serve until cancelled."""
         while True:
             await self._wait()
-            for _ in range(ROUNDS_PER_WAKE):
-                if not self._round():
-                    break
+            end = time.monotonic() + TURN_S
+            while self._round() and time.monotonic() < end:
+                pass
 
     async def _wait(self) -> None:
         """Return when there is something to do."""
@@ -89,18 +98,21 @@ class EventLoop:
 
     def _round(self) -> bool:
         """Serve each endpoint that has something to do; False: none had."""
-        ready = [(fd, mask, self._endpoints[fd]) for fd, mask in self._epoll.poll(0)]
-        unfinished = tuple(self._unfinished)
-        if not ready and not unfinished:
+        ready = self._epoll.poll(0 if self._unfinished else self._linger_s)
+        self._removed.clear()
+        if self._unfinished:
+            unfinished = tuple(self._unfinished)
+            self._unfinished.clear()
+            for endpoint in unfinished:
+                endpoint.ready(0)
+        elif not ready:
             return False
-        self._unfinished.clear()
-        for endpoint in unfinished:
-            endpoint.ready(0)
-        for fd, mask, endpoint in ready:
-            # Gone when an earlier one in the same round ended it; its number may be another's.
-            if self._endpoints.get(fd) is endpoint:
-                endpoint.ready(mask)
-        self.flush()
+        for fd, mask in ready:
+            # Removed when an earlier one in the same round ended it: it may be another's by now.
+            if fd not in self._removed:
+                self._endpoints[fd].ready(mask)
+        if self._to_send:
+            self.flush()
         return True
 
     def close(self) -> None:
@@ -228,6 +240,7 @@ class EventLoop:
     def remove(self, fd: int) -> None:
         """Watch a descriptor no more; to be said before it is closed."""
         endpoint = self._endpoints.pop(fd)
+        self._removed.add(fd)
         self._paused.pop(endpoint, None)
         self._unfinished.pop(endpoint, None)
         self._epoll.unregister(fd)

@@ -106,6 +106,7 @@ async def serve(
     domain_exists: DomainExists = every_domain_exists,
     trace_file: str | PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
+    linger_s: float = 0.0,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a fresh store from this directory until cancelled; started with a ServerHandle.
@@ -113,6 +114,7 @@ async def serve(
     socket_path: of the privileged socket; None: it lies in the directory.
     trace_file: where to write what is said, a line a message; None: nowhere, until CONTROL asks.
     tell: takes words for the operator, such as those of CONTROL print; None: nobody hears them.
+    linger_s: as for EventLoop; only where no client runs in the same thread.
     Raises: DaemonRunning, RunDirectoryError, both before it is started.
     """
     socket = None if socket_path is None else Path(socket_path)
@@ -120,7 +122,7 @@ async def serve(
         daemon = Daemon(settings, domain_exists, log)
         if trace_file is not None:
             daemon.log_to(os.fspath(trace_file))
-        loop = EventLoop(daemon, directory)
+        loop = EventLoop(daemon, directory, linger_s)
         try:
             task_status.started(ServerHandle(loop))
             await loop.run()

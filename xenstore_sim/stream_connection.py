@@ -26,6 +26,10 @@ class StreamConnection:
 
     def ready(self, mask: int) -> None:
         """Read, and write what it did not take before."""
+        if mask == select.EPOLLIN:
+            # The commonest: we wait for it only while the daemon wants its input.
+            self._receive()
+            return
         if mask & select.EPOLLOUT:
             self._blocked = False
             self.send()

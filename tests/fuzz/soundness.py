@@ -124,10 +124,10 @@ def _connections(world: World) -> Iterator[str]:
 
 def _connection(conn: Connection) -> Iterator[str]:
     outbox = conn.outbox
-    if outbox._size != sum(map(len, outbox._packets)) - outbox._taken:
-        yield f"outbox of {outbox._size} bytes holds others"
-    if outbox._size > EVENT_BYTES_MAX:
-        yield f"outbox holds {outbox._size} bytes"
+    if outbox.waiting != sum(map(len, outbox._packets)) - outbox._taken:
+        yield f"outbox of {outbox.waiting} bytes holds others"
+    if outbox.waiting > EVENT_BYTES_MAX:
+        yield f"outbox holds {outbox.waiting} bytes"
     if outbox._taken and outbox._taken >= len(outbox._packets[0]):
         yield "a packet is sent and still there"
     events = {key for key in outbox._keys if isinstance(key, bytes)}
@@ -139,7 +139,7 @@ def _connection(conn: Connection) -> Iterator[str]:
         yield f"{outbox.replies} replies are counted, {outbox._keys.count(None)} wait"
     if conn.decoder.buffered > UNTAKEN_MAX:
         yield f"decoder holds {conn.decoder.buffered} bytes"
-    if conn.broken and (not conn.ring or outbox._size or len(conn.transactions)):
+    if conn.broken and (not conn.ring or outbox.waiting or len(conn.transactions)):
         yield "it is broken and not forgotten"
 
 

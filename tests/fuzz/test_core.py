@@ -128,7 +128,7 @@ def leave_connection(daemon: Daemon) -> None:
 
 def miscount_outbox(daemon: Daemon) -> None:
     world = world_of(daemon)
-    world.connections[world.by_domain[DOMAINS[0]]].outbox._size += 1
+    world.connections[world.by_domain[DOMAINS[0]]].outbox.waiting += 1
 
 
 def leave_command(daemon: Daemon) -> None:

@@ -1,6 +1,7 @@
 """The daemon's time on real sockets, by a clock that jumps."""
 
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -150,3 +151,27 @@ async def test_events_expire_on_a_ring_as_on_a_socket(
             assert handle.statistics().events_expired == 0
             await trio.sleep(2)
             assert handle.statistics().events_expired > 0
+
+
+def ask_without_a_pause(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        for _ in range(5000):
+            client.sendall(encode_packet(Op.READ, 1, 0, b"/tool\0"))
+            assert client.recv(100)
+
+
+async def test_a_loop_that_lingers_lets_other_tasks_have_their_turn(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    handle: ServerHandle = await nursery.start(partial(serve, tmp_path, linger_s=0.001))
+    busy = threading.Thread(target=ask_without_a_pause, args=(handle.socket_path,), daemon=True)
+    busy.start()
+    turns = 0
+    while busy.is_alive():
+        await trio.lowlevel.checkpoint()
+        turns += 1
+    assert handle.statistics().round_trips == 5000
+    # Were the client served without an end, there would be one at its end.
+    assert turns > 5

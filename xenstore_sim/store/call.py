@@ -94,12 +94,19 @@ class Call:
             path = resolve(text, self.who.domid)
         except InvalidPath as error:
             raise Refusal(Errno.EINVAL) from error
-        privileged = self.who.privileged
+        if self.is_too_long(path):
+            raise Refusal(Errno.EINVAL)
+        return path
+
+    def is_too_long(self, path: NodePath) -> bool:
+        """Whether the path quota forbids this client this path."""
+        privileged = self.conn.identity.privileged
         if privileged and not self.world.compat.path_quota_for_all:
-            return path
+            return False
+        bound = self.quotas.path_max
+        if privileged and len(path) < bound:
+            return False
         length = quota_length(path)
         if not privileged:
             self.conn.account.note("path-max", length)
-        if self.world.quota_rules.too_many(length, self.quotas.path_max):
-            raise Refusal(Errno.EINVAL)
-        return path
+        return self.world.quota_rules.too_many(length, bound)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from xenstore_sim.store.access import Identity
 from xenstore_sim.store.accounts import Account
+from xenstore_sim.store.commands import Send
 from xenstore_sim.store.connection_faults import ConnectionFaults
 from xenstore_sim.store.outbox import Outbox
 from xenstore_sim.store.transactions import Transactions
@@ -30,6 +31,11 @@ class Connection:
     """Of fault injection; None until it looks at this connection."""
     broken: bool = False
     """Nothing more is read from it or sent to it."""
+    send: Send = field(init=False)
+    """Tells the shell of its output. Kept, for every request says it."""
+
+    def __post_init__(self) -> None:
+        self.send = Send(self.id)
 
     def forget(self) -> None:
         """Drop all that is under way: input, output, transactions."""

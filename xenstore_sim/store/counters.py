@@ -52,7 +52,8 @@ class Statistics:
 class Counters:
     """The running counts behind `Statistics`."""
 
-    requests: dict[Op, int] = field(default_factory=dict)
+    requests: dict[int, int] = field(default_factory=lambda: dict.fromkeys(Op, 0))
+    """By the number of the operation."""
     refusals: int = 0
     events: int = 0
     events_suppressed: int = 0
@@ -68,7 +69,9 @@ class Counters:
     def statistics(self, *, connections: int, watches: int, nodes: int) -> Statistics:
         """The counts as they are now."""
         return Statistics(
-            requests=MappingProxyType(dict(self.requests)),
+            requests=MappingProxyType(
+                {Op(number): count for number, count in self.requests.items() if count}
+            ),
             refusals=self.refusals,
             events=self.events,
             events_suppressed=self.events_suppressed,

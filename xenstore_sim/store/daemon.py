@@ -99,7 +99,7 @@ class Daemon:
         packets: at most these many; a transport that takes little at once asks for few.
         """
         conn = self._world.connections.get(conn_id)
-        if conn is None or not len(conn.outbox):
+        if conn is None or not conn.outbox.waiting:
             return b""
         if self._injector is not None and self._injector.mutes(conn):
             return b""
@@ -182,7 +182,7 @@ class Daemon:
         for conn, events in self._expiry.tick(now):
             self._world.counters.events_expired += events
             # Room for replies may have come of it: the shell is to look whether to read on.
-            self._world.notifier.woken[conn.id] = None
+            self._world.notifier.woken[conn.id] = conn.send
             self._service.handle(conn)
         if self._injector is not None:
             self._injector.tick(now)

@@ -160,7 +160,7 @@ class Injector:
 
     def _refuse(self, conn: Connection, packet: Packet, errno: Errno) -> None:
         counters, op = self._world.counters, Op(packet.type)
-        counters.requests[op] = counters.requests.get(op, 0) + 1
+        counters.requests[op] += 1
         counters.refusals += 1
         error = f"{errno}\0".encode("ascii")
         conn.outbox.put_reply(encode_packet(Op.ERROR, packet.req_id, packet.tx_id, error))
@@ -268,8 +268,8 @@ class Injector:
         self._log.add(kind, state.name, target, effect)
 
     def _wake(self, conn: Connection) -> None:
-        if len(conn.outbox):
-            self._world.notifier.woken[conn.id] = None
+        if conn.outbox.waiting:
+            self._world.notifier.woken[conn.id] = conn.send
 
 
 def _seconds(random: Random, delay: Delay) -> float:

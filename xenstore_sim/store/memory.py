@@ -24,7 +24,7 @@ def memory_of(world: World, domid: DomId) -> int:
 
 def memory_of_connection(world: World, conn: Connection) -> int:
     """The same, of the domain that this is the connection of."""
-    held = conn.account.bytes + world.watches.size(conn.id) + len(conn.outbox)
+    held = conn.account.bytes + world.watches.size(conn.id) + conn.outbox.waiting
     return held + conn.transactions.size if len(conn.transactions) else held
 
 

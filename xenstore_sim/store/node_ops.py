@@ -59,13 +59,19 @@ def write(call: Call, request: m.Write) -> m.Reply:
     node = _node_or_none(call, path, WRITE)
     if node is None:
         _create(call, path, request.value)
+        call.view.changed(path)
     else:
-        changed = node.with_value(request.value)
-        _check_size(call, changed)
-        grow(call.world, node.perms.owner, changed.size - node.size)
-        call.view.put(path, _fresh(call, changed))
-    call.view.changed(path)
+        set_value(call, path, node, request.value)
     return m.Ok()
+
+
+def set_value(call: Call, path: AbsolutePath, node: Node, value: bytes) -> None:
+    """WRITE, where the node is there and the client may write it. Raises: Refusal."""
+    changed = node.with_value(value)
+    _check_size(call, changed)
+    grow(call.world, node.perms.owner, len(value) - len(node.value))
+    call.view.put(path, _fresh(call, changed))
+    call.view.changed(path)
 
 
 def mkdir(call: Call, request: m.Mkdir) -> m.Reply:

@@ -6,6 +6,7 @@ Source: docs/misc/xenstore.txt, WATCH; C xenstored for permissions and order.
 from collections.abc import Callable, Mapping
 
 from xenstore_sim.store.access import READ, AccessRules
+from xenstore_sim.store.commands import Send
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
 from xenstore_sim.store.log import Log
@@ -76,7 +77,7 @@ class Notifier:
         """Of the unprivileged client whose request is being handled."""
         self.unfinished: Unfinished | None = None
         """That request, when it caused an event for another client."""
-        self.woken: dict[ConnId, None] = {}
+        self.woken: dict[ConnId, Send] = {}
         """Connections that got an event; for the daemon to take."""
         self.deaf: dict[ConnId, None] = {}
         """Connections whose outbox had no room for one; for the daemon to end."""
@@ -169,7 +170,7 @@ class Notifier:
                 event_packet = Packet(Op.WATCH_EVENT, ReqId(0), NO_TX, payload)
                 self._log.message(conn, "!", event_packet)
             self._counters.events += 1
-            self.woken[conn.id] = None
+            self.woken[conn.id] = conn.send
         elif put is Put.SUPPRESSED:
             self._counters.events_suppressed += 1
         else:

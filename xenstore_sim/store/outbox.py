@@ -52,10 +52,10 @@ class Outbox:
         "_gone",
         "_keys",
         "_packets",
-        "_size",
         "_taken",
         "replies",
         "unfinished",
+        "waiting",
     )
 
     def __init__(self) -> None:
@@ -65,7 +65,8 @@ class Outbox:
         self._event_keys: set[bytes] = set()
         self._causes: dict[bytes, Unfinished] = {}
         """Requests of others that caused an event here, by that event's payload."""
-        self._size = 0
+        self.waiting = 0
+        """Bytes of all that is not sent; for others to read."""
         self._taken = 0
         """Bytes of the first packet that are sent."""
         self._expiries: deque[tuple[float, int]] = deque()
@@ -81,7 +82,7 @@ class Outbox:
         """Queue a reply, always: whoever asks for it checks `full` before."""
         self._packets.append(packet)
         self._keys.append(unfinished)
-        self._size += len(packet)
+        self.waiting += len(packet)
         if unfinished is None:
             self.replies += 1
         else:
@@ -96,12 +97,12 @@ class Outbox:
         """
         if key in self._event_keys and not always:
             return Put.SUPPRESSED
-        if self._size + len(packet) > EVENT_BYTES_MAX:
+        if self.waiting + len(packet) > EVENT_BYTES_MAX:
             return Put.NO_ROOM
         self._packets.append(packet)
         self._keys.append(key)
         self._event_keys.add(key)
-        self._size += len(packet)
+        self.waiting += len(packet)
         if cause is not None:
             self._causes[key] = cause
             cause.wait()
@@ -118,8 +119,8 @@ class Outbox:
 
     def take(self, size: int) -> None:
         """The client took the first `size` bytes."""
-        self._size -= size
-        if not self._size:
+        self.waiting -= size
+        if not self.waiting:
             self._forget()
             return
         size += self._taken
@@ -149,7 +150,7 @@ class Outbox:
             packet, key = self._packets.popleft(), self._keys.popleft()
             if isinstance(key, bytes) and not (number == 0 and self._taken):
                 self._finish(key)
-                self._size -= len(packet)
+                self.waiting -= len(packet)
                 dropped += 1
             else:
                 kept.append((packet, key))
@@ -166,7 +167,7 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop all that waits."""
-        self._size = 0
+        self.waiting = 0
         self._forget()
 
     @property
@@ -177,7 +178,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether requests have to wait until the client took replies."""
-        return self._size >= REPLY_BYTES_MAX
+        return self.waiting >= REPLY_BYTES_MAX
 
     @property
     def torn(self) -> bool:
@@ -185,7 +186,7 @@ class Outbox:
         return self._taken > 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.waiting
 
     def _finish(self, key: bytes | Unfinished | None) -> None:
         if key is None:
@@ -203,7 +204,8 @@ class Outbox:
                 self._finish(key)
         self._packets.clear()
         self._keys.clear()
-        self._event_keys.clear()
+        if self._event_keys:
+            self._event_keys.clear()
         if self._expiries:
             self._expiries.clear()
         self._taken = 0

@@ -5,10 +5,11 @@ from functools import partial
 
 from xenstore_sim.store import lifecycle
 from xenstore_sim.store.call import World
-from xenstore_sim.store.commands import Close, Command, Ignore, Send
+from xenstore_sim.store.commands import Close, Command, Ignore
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.dispatch import answer
 from xenstore_sim.store.memory import memory_of_connection
+from xenstore_sim.store.outbox import REPLY_BYTES_MAX
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.errors import ProtocolViolation
 from xenstore_sim.wire.layout import Packet
@@ -39,7 +40,11 @@ class Service:
 
     def wants_input(self, conn: Connection) -> bool:
         """Whether to read from this client."""
-        return not conn.broken and not conn.outbox.full and conn.id not in self._stalled
+        return (
+            conn.outbox.waiting < REPLY_BYTES_MAX
+            and conn.id not in self._stalled
+            and not conn.broken
+        )
 
     def handle(self, conn: Connection) -> None:
         """Answer the requests of this client that are there, as far as it may go on."""
@@ -47,14 +52,15 @@ class Service:
             serves = self._listens(conn)
             while serves and (packet := conn.decoder.next_packet()) is not None:
                 self._answer(conn, packet)
-                self._end_deaf()
+                if self._world.notifier.deaf:
+                    self._end_deaf()
                 serves = self._serves(conn)
         except ProtocolViolation:
             self.violate(conn)
         if conn.broken:
             return
-        if len(conn.outbox):
-            self._world.notifier.woken[conn.id] = None
+        if conn.outbox.waiting:
+            self._world.notifier.woken[conn.id] = conn.send
         if not conn.identity.privileged:
             waiting = conn.outbox.replies + conn.outbox.unfinished
             if waiting > conn.account.most.get("outstanding", 0):
@@ -73,18 +79,21 @@ class Service:
 
     def commands(self) -> tuple[Command, ...]:
         """What the shell is to do now, after those went on who need not wait any more."""
-        self._end_deaf()
+        world, notifier = self._world, self._world.notifier
+        if notifier.deaf:
+            self._end_deaf()
         if self._stalled:
             self._resume()
-        world = self._world
-        commands = (*world.commands, *map(Send, world.notifier.woken))
+        if not world.commands and not notifier.woken:
+            return ()
+        commands = (*world.commands, *notifier.woken.values())
         world.commands.clear()
-        world.notifier.woken.clear()
+        notifier.woken.clear()
         return commands
 
     def _serves(self, conn: Connection) -> bool:
         """Whether the next request of this client may be handled."""
-        if conn.broken or conn.outbox.full:
+        if conn.broken or conn.outbox.waiting >= REPLY_BYTES_MAX:
             return False
         if conn.identity.privileged:
             return True
@@ -117,7 +126,7 @@ class Service:
                     resumed = True
                     del self._stalled[conn_id]
                     # Even with nothing to send: the shell is to read from it again.
-                    self._world.notifier.woken[conn_id] = None
+                    self._world.notifier.woken[conn_id] = conn.send
                     self.handle(conn)
 
     def _end_deaf(self) -> None:

@@ -10,7 +10,7 @@ from xenstore_sim.store.memory import grow
 from xenstore_sim.store.transactions import Transaction
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.names import NodePath, home
+from xenstore_sim.wire.names import NodePath, TxId, home
 from xenstore_sim.wire.ops import Errno
 
 
@@ -51,6 +51,11 @@ def reset_watches(call: Call, request: m.ResetWatches) -> m.Reply:
 
 def transaction_start(call: Call, request: m.TransactionStart) -> m.Reply:
     """TRANSACTION_START."""
+    return m.Text(str(begin(call)))
+
+
+def begin(call: Call) -> TxId:
+    """The id of a new transaction. Raises: Refusal."""
     if call.transaction is not None:
         raise Refusal(Errno.EBUSY)
     max_accessed = None
@@ -62,10 +67,7 @@ def transaction_start(call: Call, request: m.TransactionStart) -> m.Reply:
         call.conn.account.note("transactions", count)
         # Asked each time: the quota may change meanwhile.
         max_accessed = partial(_most_accessed, call)
-    tx_id = call.conn.transactions.add(
-        Transaction(call.world.tree, call.conn.account, max_accessed)
-    )
-    return m.Text(str(tx_id))
+    return call.conn.transactions.add(Transaction(call.world.tree, call.conn.account, max_accessed))
 
 
 def _most_accessed(call: Call) -> int | None:
@@ -74,13 +76,18 @@ def _most_accessed(call: Call) -> int | None:
 
 def transaction_end(call: Call, request: m.TransactionEnd) -> m.Reply:
     """TRANSACTION_END: whatever it answers, but for a malformed request, the id is gone."""
+    end(call, commit=request.commit)
+    return m.Ok()
+
+
+def end(call: Call, *, commit: bool) -> None:
+    """Commit the transaction of the call, or drop it. Raises: Refusal."""
     transaction = call.transaction
     if transaction is None:
         raise Refusal(Errno.ENOENT)
     call.conn.transactions.end(call.tx_id)
-    if request.commit:
+    if commit:
         _commit(call, transaction)
-    return m.Ok()
 
 
 def _commit(call: Call, transaction: Transaction) -> None:

@@ -5,7 +5,7 @@ Source: docs/misc/xenstore.txt, TRANSACTION_START; C xenstored for what conflict
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from xenstore_sim.store.accounts import Account
@@ -71,7 +71,7 @@ class Transaction:
         self._count(node, +1)
         self.size += self._memory(path, node) - self._memory(path, access.node)
         # Else its permission entries would count as older than the domains they name.
-        access.node = replace(node, generation=_UNCOMMITTED)
+        access.node = node.with_generation(_UNCOMMITTED)
         access.modified = True
 
     def remove(self, path: NodePath) -> None:

@@ -1,7 +1,6 @@
 """All nodes, by their whole path, and what is counted about them."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from xenstore_sim.store.accounts import Accounts
@@ -74,7 +73,7 @@ class Tree:
         """Set or make the node. Its parent's list of children is the caller's."""
         self.generation += 1
         before = self._nodes.get(path)
-        self._nodes[path] = replace(node, generation=self.generation)
+        self._nodes[path] = node.with_generation(self.generation)
         if before is not None and before.perms is node.perms:
             more = len(node.value) + len(node.children) - len(before.value) - len(before.children)
             if more:

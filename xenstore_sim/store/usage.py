@@ -58,7 +58,7 @@ def _rows(world: World) -> Iterator[str]:
         yield form.format(
             *(conn.identity.domid, conn.id, "", world.watches.count(conn.id)),
             *(world.watches.size(conn.id), len(conn.transactions), conn.transactions.size),
-            len(conn.outbox),
+            conn.outbox.waiting,
         )
 
 

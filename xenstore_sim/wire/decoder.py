@@ -2,7 +2,6 @@
 
 from xenstore_sim.wire.errors import ProtocolViolation
 from xenstore_sim.wire.layout import HEADER, HEADER_SIZE, PAYLOAD_MAX, Packet
-from xenstore_sim.wire.names import ReqId, TxId
 
 
 class Decoder:
@@ -11,15 +10,15 @@ class Decoder:
     __slots__ = ("_buffer", "_start")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
         self._start = 0
 
     def feed(self, data: bytes) -> None:
         """Append what the peer sent."""
-        if self._start:
-            del self._buffer[: self._start]
-            self._start = 0
-        self._buffer += data
+        # Mostly all before is taken, and the data need not be copied.
+        rest = self._buffer[self._start :]
+        self._buffer = rest + data if rest else data
+        self._start = 0
 
     def next_packet(self) -> Packet | None:
         """The next complete message, or None when more bytes are needed.
@@ -27,25 +26,25 @@ class Decoder:
         Raises: ProtocolViolation on the header alone when its len is above PAYLOAD_MAX; where
         the next message would begin is then unknown, so it is raised again by each further call.
         """
+        buffer = self._buffer
         body = self._start + HEADER_SIZE
-        if len(self._buffer) < body:
+        if len(buffer) < body:
             return None
-        type_, req_id, tx_id, length = HEADER.unpack_from(self._buffer, self._start)
+        type_, req_id, tx_id, length = HEADER.unpack_from(buffer, self._start)
         if length > PAYLOAD_MAX:
             raise ProtocolViolation(
                 f"a xenstore message of type {type_} announces a payload of {length:#x} bytes,"
                 f" the bound is {PAYLOAD_MAX:#x}"
             )
         end = body + length
-        if len(self._buffer) < end:
+        if len(buffer) < end:
             return None
-        payload = bytes(self._buffer[body:end])
         self._start = end
-        return Packet(type_, ReqId(req_id), TxId(tx_id), payload)
+        return Packet(type_, req_id, tx_id, buffer[body:end])
 
     def clear(self) -> None:
         """Forget what arrived."""
-        self._buffer.clear()
+        self._buffer = b""
         self._start = 0
 
     @property

@@ -17,7 +17,8 @@ from xenstore_sim.wire.perms import Access, NodePerms, Perm
 from xenstore_sim.wire.strings import ENCODING, strings, terminated
 
 _DOMID_MAX: Final = 65535
-_OK: Final = b"OK\0"
+OK: Final = b"OK\0"
+"""What most requests are answered with."""
 
 
 # ---------------------------------------------------------------- requests, as a daemon reads them
@@ -237,7 +238,7 @@ def encode_reply(reply: m.Reply) -> bytes:
     """The payload of this reply; above PAYLOAD_MAX bytes the daemon has to answer E2BIG."""
     match reply:
         case m.Ok():
-            return _OK
+            return OK
         case m.Value(value):
             return value
         case m.ErrorReply(errno):
@@ -264,8 +265,8 @@ def decode_reply(op: Op, payload: bytes) -> m.Reply:
             return m.PermsReply(_listed_perms(payload))
         case op if op in _TEXT_REPLIES:
             return m.Text(payload.rstrip(b"\0").decode(ENCODING))
-    if payload != _OK:
-        raise ProtocolViolation(f"the answer to {op.name} is {payload[:32]!r}, expected {_OK!r}")
+    if payload != OK:
+        raise ProtocolViolation(f"the answer to {op.name} is {payload[:32]!r}, expected {OK!r}")
     return m.Ok()
 
 
