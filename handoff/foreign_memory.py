@@ -52,7 +52,10 @@ class ForeignMemory:
 
         Raises: HypervisorError if there is no such library, no Xen, or no permission.
         """
-        self._library = load_library(SONAME, PACKAGE) if library is None else library
+        if library is None:
+            library = load_library(SONAME, PACKAGE)
+            _require_device()
+        self._library = library
         _declare(self._library)
         handle = self._library.xenforeignmemory_open(None, 0)
         if not handle:
@@ -133,6 +136,18 @@ def _declare(library: Any) -> None:
         *(ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(ctypes.c_int)),
     ]
     library.xenforeignmemory_unmap.argtypes = [pointer, pointer, count]
+
+
+def _require_device() -> None:
+    """Raises: HypervisorError. The library would write lines of its own to standard error."""
+    codes = []
+    for device in DEVICES:
+        try:
+            os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+            return
+        except OSError as error:
+            codes.append(error.errno or 0)
+    raise _not_opened(codes[0])
 
 
 def _not_opened(code: int) -> HypervisorError:
