@@ -146,6 +146,7 @@ def _plain(result: Result) -> dict[str, Any]:
         "id": result.trial.identity,
         "step": str(result.trial.cell.place),
         "fault": result.trial.cell.fault_text,
+        "guest": result.trial.kind.value,
         "injected": result.injected,
         "outcome": result.outcome,
         "status": result.status,

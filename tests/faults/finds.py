@@ -7,6 +7,7 @@ from tests.faults.trial import (
     AtRequest,
     Blow,
     Cell,
+    Kind,
     Moment,
     Surroundings,
     Throughout,
@@ -15,9 +16,9 @@ from tests.faults.trial import (
 from tests.faults.victim import Victim
 
 
-def _find(number: int, cell: Cell, *, load: str = "kernel", emulated: bool = False) -> Trial:
+def _find(number: int, cell: Cell, *, load: str = "kernel", kind: Kind = Kind.KERNEL) -> Trial:
     # sim_seed 0: the smallest file system for guest RAM.
-    return Trial(0, number, cell, emulated, "memory", load, "socket", 0.3, 0.0, 0)
+    return Trial(0, number, cell, kind, "memory", load, "socket", 0.3, 0.0, 0)
 
 
 FINDS = (
@@ -33,5 +34,5 @@ FINDS = (
     # The same for the kernel's own copy: the image was said to be unreadable.
     _find(2, Cell(Throughout(), Surroundings.NO_PAGE)),
     # Progress that nobody read stopped the run for ever, and SIGTERM, too.
-    _find(3, Cell(Throughout(), Surroundings.STDERR_UNREAD), emulated=True),
+    _find(3, Cell(Throughout(), Surroundings.STDERR_UNREAD), kind=Kind.EMULATED),
 )

@@ -15,7 +15,7 @@ from tests.faults.rig import Rig, nothing
 from tests.faults.run import PROGRAM, ROOT, Seen, run_toolstack
 from tests.faults.strike import Striker
 from tests.faults.surroundings import Conditions, conditions
-from tests.faults.trial import AtRequest, AtStage, Surroundings, Throughout, Trial
+from tests.faults.trial import AtRequest, AtStage, Kind, Surroundings, Throughout, Trial
 from tests.faults.victim import Victim
 from tests.faults.xenstored import Xenstored
 
@@ -89,7 +89,7 @@ async def play(trial: Trial, bench: Rig) -> Result:
 
 
 def _arguments(trial: Trial, bench: Rig, store: Xenstored | None, around: Conditions) -> list[str]:
-    guest = bench.in_emulator if trial.emulated else bench.in_ram
+    guest = bench.guests[trial.kind]
     words = ["create", str(guest.config)]
     words += [word for word in around.arguments if word.startswith("serial")]
     words += ["--json", "--machine", "emulator" if trial.emulated else "none"]
@@ -148,8 +148,9 @@ def _wrong_bytes(
         return []
     if seen.ram_fd is None:
         return [] if around.err.file or around.err.after_s else ["JUDGE: no look into guest RAM"]
-    wrong = [f"WRONG BOOT: {text}" for text in wrong_in_ram(bench.in_ram, seen.ram_fd, seen.placed)]
-    if placed_digests(seen.ram_fd, seen.placed) != bench.placed:
+    guest = bench.guests[trial.kind]
+    wrong = [f"WRONG BOOT: {text}" for text in wrong_in_ram(guest, seen.ram_fd, seen.placed)]
+    if placed_digests(seen.ram_fd, seen.placed) != bench.placed[trial.kind]:
         wrong.append("WRONG BOOT: what was placed is not what a run without faults places")
     return wrong
 
@@ -212,7 +213,7 @@ def _could_have_tidied(trial: Trial, striker: Striker) -> bool:
     fault = trial.cell.fault
     if striker.killed_toolstack or isinstance(fault, Surroundings):
         return False
-    return fault[1] in (Victim.DEVICE_MODEL, Victim.MACHINE)
+    return fault[1] not in (Victim.TOOLSTACK, Victim.XENSTORE)
 
 
 async def _clean_up(bench: Rig, daemon: Xenstored) -> list[str]:
@@ -236,12 +237,12 @@ async def _clean_up(bench: Rig, daemon: Xenstored) -> list[str]:
 async def _next_run(bench: Rig) -> list[str]:
     """A run without faults in the same place."""
     seen = Seen()
-    arguments = bench.create(bench.in_ram, "none")
+    arguments = bench.create(Kind.KERNEL)
     await run_toolstack(arguments, bench.environment, seen, nothing)
     try:
         if seen.status != 0 or seen.ram_fd is None:
             return [f"NEXT RUN: exit status {seen.status}: {seen.failures} {seen.strange}"]
-        if placed_digests(seen.ram_fd, seen.placed) != bench.placed:
+        if placed_digests(seen.ram_fd, seen.placed) != bench.placed[Kind.KERNEL]:
             return ["NEXT RUN: it placed other bytes"]
     finally:
         seen.close()

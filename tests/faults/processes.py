@@ -13,7 +13,12 @@ from pathlib import Path
 from tests.faults.victim import Victim
 
 _PR_SET_CHILD_SUBREAPER = 36
-_WORDS = {Victim.DEVICE_MODEL: b"devicemodel", Victim.MACHINE: b"toolstack.machine.emulator"}
+_WORDS = {
+    Victim.DEVICE_MODEL: b"devicemodel",
+    Victim.WAITER: b"devicemodel",
+    Victim.MACHINE: b"toolstack.machine.emulator",
+    Victim.MACHINE_WAITER: b"toolstack.machine.emulator",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +49,19 @@ def every_process() -> Iterator[Process]:
             )
 
 
-def find(victim: Victim, toolstack: int) -> int | None:
-    """The newest device model or machine of this toolstack; None if it has none now."""
-    found = [
+def find(victim: Victim, toolstack: int) -> tuple[int, int | None] | None:
+    """The newest device model or machine of this toolstack: what the toolstack started, and what
+    that started, the one inside if it is confined. None if there is none now."""
+    everyone = tuple(process for process in every_process() if process.state != "Z")
+    started = [
         process.pid
-        for process in every_process()
-        if process.parent == toolstack
-        and process.state != "Z"
-        and _WORDS[victim] in process.command
+        for process in everyone
+        if process.parent == toolstack and _WORDS[victim] in process.command
     ]
-    return max(found, default=None)
+    if not started:
+        return None
+    newest = max(started)
+    return newest, next((one.pid for one in everyone if one.parent == newest), None)
 
 
 def descendants(root: int, but: frozenset[int]) -> tuple[Process, ...]:

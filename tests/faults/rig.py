@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from tests.faults.guests import (
 from tests.faults.intercept import Intercept
 from tests.faults.processes import descendants, descriptors, holders
 from tests.faults.run import Seen, run_toolstack
+from tests.faults.trial import Kind
 from tests.faults.xenstored import Tree, Xenstored
 
 _GONE_S = 5.0
@@ -34,14 +35,13 @@ class Rig:
     nursery: trio.Nursery
     xenstored: Xenstored
     intercept: Intercept
-    in_ram: Guest
-    in_emulator: Guest
+    guests: Mapping[Kind, Guest]
     empty: Tree = field(default_factory=dict)
     """nodes that stay when nothing is left behind"""
     idle_descriptors: int = 0
     console: bytes = b""
     """what the guest says when nothing goes wrong"""
-    placed: Digests = field(default_factory=dict)
+    placed: dict[Kind, Digests] = field(default_factory=dict)
     """what lies in guest RAM when nothing goes wrong"""
 
     @property
@@ -56,17 +56,17 @@ class Rig:
         """Boots each guest once without a fault. What that gives is compared with the files
         themselves, and every trial with it."""
         await self.renew()
-        for guest, machine in ((self.in_ram, "none"), (self.in_emulator, "emulator")):
+        for kind, guest in self.guests.items():
             seen = Seen()
-            await run_toolstack(self.create(guest, machine), self.environment, seen, nothing)
+            await run_toolstack(self.create(kind), self.environment, seen, nothing)
             assert seen.status == 0, (seen.failures, seen.strange)
-            if machine == "none":
-                assert seen.ram_fd is not None
-                wrong = wrong_in_ram(guest, seen.ram_fd, seen.placed)
-                self.placed = placed_digests(seen.ram_fd, seen.placed)
-            else:
+            if kind is Kind.EMULATED:
                 wrong = wrong_in_console(seen.console)
                 self.console = seen.console
+            else:
+                assert seen.ram_fd is not None
+                wrong = wrong_in_ram(guest, seen.ram_fd, seen.placed)
+                self.placed[kind] = placed_digests(seen.ram_fd, seen.placed)
             seen.close()
             assert not wrong, wrong
 
@@ -76,7 +76,7 @@ class Rig:
         self.intercept.forget()
         await self.xenstored.start()
         seen = Seen()
-        arguments = self.create(self.in_ram, "none")
+        arguments = self.create(Kind.KERNEL)
         await run_toolstack(arguments, self.environment, seen, nothing)
         seen.close()
         assert seen.status == 0, (seen.failures, seen.strange)
@@ -95,20 +95,19 @@ class Rig:
             while self.intercept.connections:  # noqa: ASYNC110
                 await trio.sleep(0.01)
 
-    def create(
-        self, guest: Guest, machine: str, *more: str, store: Path | None = None
-    ) -> list[str]:
+    def create(self, kind: Kind) -> list[str]:
         """Arguments of a patient run through the intercept."""
-        store = self.intercept.directory if store is None else store
-        words = ["create", str(guest.config), "--json", "--machine", machine]
-        if machine == "none":
-            words += ["--timeout", "0.05"]
+        words = ["create", str(self.guests[kind].config), "--json"]
+        if kind is Kind.EMULATED:
+            words += ["--machine", "emulator"]
+        else:
+            words += ["--machine", "none", "--timeout", "0.05"]
         return [*words, "--xenstore", str(self.intercept.directory)]
 
     async def lingering(self, spared: frozenset[int]) -> tuple[str, ...]:
         """Processes and memory files that are still there after all deaths were reported."""
         found: tuple[str, ...] = ()
-        names = tuple(f"guest-ram-{guest.name}" for guest in (self.in_ram, self.in_emulator))
+        names = tuple(f"guest-ram-{guest.name}" for guest in self.guests.values())
         with trio.move_on_after(_GONE_S):
             while True:
                 found = tuple(
@@ -144,8 +143,7 @@ async def rig() -> AsyncIterator[Rig]:
                 nursery,
                 xenstored,
                 intercept,
-                write_guest(directory, f"{mark}-ram", emulated=False),
-                write_guest(directory, f"{mark}-emulator", emulated=True),
+                {kind: write_guest(directory, f"{mark}-{kind.name}", kind) for kind in Kind},
             )
             try:
                 yield bench

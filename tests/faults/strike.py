@@ -57,7 +57,7 @@ class Striker:
         if blow is Blow.HOLD:
             await trio.sleep(self.trial.pause_s)
             return True
-        pid = self._pid(victim)
+        pid = self._pid(blow, victim)
         number = {Blow.KILL: signal.SIGKILL, Blow.BUS: signal.SIGBUS}.get(blow, signal.SIGSTOP)
         if pid is None or not send(pid, number):
             # It had ended, or was not there yet.
@@ -73,14 +73,22 @@ class Striker:
             self.killed_toolstack = True
         return True
 
-    def _pid(self, victim: Victim) -> int | None:
+    def _pid(self, blow: Blow, victim: Victim) -> int | None:
         match victim:
             case Victim.TOOLSTACK:
                 return self.seen.pid or None
             case Victim.XENSTORE:
                 return self.xenstored.pid if self.xenstored.runs else None
-            case Victim.DEVICE_MODEL | Victim.MACHINE:
-                return find(victim, self.seen.pid)
+        found = find(victim, self.seen.pid)
+        if found is None:
+            return None
+        outside, inside = found
+        if victim in (Victim.WAITER, Victim.MACHINE_WAITER):
+            # Not confined yet, it has none.
+            return None if inside is None else outside
+        # From outside, the first process of a pid namespace gets SIGKILL and SIGSTOP alone. Its
+        # waiter ends by any other signal as it does where that was the end of the one inside.
+        return outside if inside is None or blow is Blow.BUS else inside
 
     async def _continue(self, pid: int) -> None:
         await trio.sleep(self.trial.pause_s)

@@ -18,7 +18,7 @@ from tests.faults.guests import COMMAND_LINE, MEMORY_MIB, Guest, write_guest, wr
 from tests.faults.rig import nothing, rig
 from tests.faults.run import ROOT, Seen, run_toolstack
 from tests.faults.steps import RequestStep
-from tests.faults.trial import Moment, all_cells, trial
+from tests.faults.trial import Kind, Moment, all_cells, trial
 
 SLICE = 6
 LIMIT_S = 600
@@ -57,7 +57,7 @@ async def test_a_boot_without_faults_takes_every_step_that_faults_are_aimed_at()
         await bench.xenstored.start()
         bench.intercept.gate = gate
         seen = Seen()
-        words = bench.create(bench.in_ram, "none")
+        words = bench.create(Kind.KERNEL)
         await run_toolstack(words, bench.environment, seen, nothing)
         seen.close()
     assert taken == {(step, moment) for step in RequestStep for moment in Moment}
@@ -79,18 +79,19 @@ PLACES = {
 
 
 def _kernel_code(guest: Guest) -> bytes:
-    return guest.kernel[(guest.kernel[0x1F1] + 1) * 512 :]
+    kernel = guest.images["kernel"]
+    return kernel[(kernel[0x1F1] + 1) * 512 :]
 
 
 @pytest.fixture
 def placed(tmp_path: Path) -> Callable[[str | None], tuple[str, ...]]:
     """What is wrong in a RAM where a bit of the named part was flipped; None: of no part."""
-    guest = write_guest(tmp_path, "guest", emulated=False)
+    guest = write_guest(tmp_path, "guest", Kind.KERNEL)
     rom = (ROOT / "devicemodel/bios_extension/rom.bin").read_bytes()
     whole = rom[:7] + bytes([(rom[7] - sum(rom)) % 256]) + rom[8:]
     parts = {
         "kernel": _kernel_code(guest),
-        "ramdisk": guest.ramdisk,
+        "ramdisk": guest.images["ramdisk"],
         "command line": COMMAND_LINE.encode() + b"\0",
         "BIOS extension": whole,
     }

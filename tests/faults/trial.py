@@ -46,6 +46,17 @@ class Surroundings(Enum):
     STDERR_UNREAD = "standard error never read"
 
 
+class Kind(Enum):
+    """What is booted, and how it is judged."""
+
+    KERNEL = "kernel"
+    """by what lies in its RAM"""
+    FIRMWARE = "firmware"
+    """the same"""
+    EMULATED = "kernel, emulated"
+    """by its own words"""
+
+
 class Moment(Enum):
     BEFORE = "before"
     """the request has not reached xenstored"""
@@ -117,8 +128,7 @@ class Trial:
     seed: int
     number: int
     cell: Cell
-    emulated: bool
-    """the guest runs in the emulator and is judged by its words; else by what lies in its RAM"""
+    kind: Kind
     carrier: str
     load: str
     transport: str
@@ -134,6 +144,11 @@ class Trial:
         """What --replay takes."""
         return f"{self.seed}/{self.number}"
 
+    @property
+    def emulated(self) -> bool:
+        """Whether the guest runs."""
+        return self.kind is Kind.EMULATED
+
 
 def trial(seed: int, number: int) -> Trial:
     """The trial of that number: every cell once, in an order of its own, before any again."""
@@ -143,13 +158,16 @@ def trial(seed: int, number: int) -> Trial:
     random.Random(f"{seed}/lap {lap}").shuffle(order)
     dice = random.Random(f"{seed}/{number}")
     cell = cells[order[index]]
-    in_the_machine = isinstance(cell.fault, tuple) and cell.fault[1] is Victim.MACHINE
+    in_the_machine = isinstance(cell.fault, tuple) and cell.fault[1] in (
+        Victim.MACHINE,
+        Victim.MACHINE_WAITER,
+    )
     console = isinstance(cell.fault, Surroundings) and "console" in cell.fault.value
     return Trial(
         seed=seed,
         number=number,
         cell=cell,
-        emulated=in_the_machine or console or dice.random() < 0.4,
+        kind=Kind.EMULATED if in_the_machine or console else dice.choices([*Kind], (4, 2, 4))[0],
         carrier=dice.choice(("xenstore", "memory", "cmdline")),
         load=dice.choice(("kernel", "buffer")),
         transport=dice.choice(("socket", "ring")),
@@ -178,18 +196,21 @@ def _at_requests() -> Iterator[Cell]:
 
 def _at_stages() -> Iterator[Cell]:
     for stage in STAGES:
-        for blow in (Blow.KILL, Blow.STOP, Blow.PAUSE, Blow.BUS):
-            for victim in (Victim.TOOLSTACK, Victim.DEVICE_MODEL):
-                yield Cell(AtStage(stage), (blow, victim))
-            if stage in _MACHINE_STAGES:
-                yield Cell(AtStage(stage), (blow, Victim.MACHINE))
+        victims = [Victim.TOOLSTACK, Victim.DEVICE_MODEL, Victim.WAITER]
+        if stage in _MACHINE_STAGES:
+            victims += [Victim.MACHINE, Victim.MACHINE_WAITER]
+        for victim in victims:
+            for blow in (Blow.KILL, Blow.STOP, Blow.PAUSE, Blow.BUS):
+                # What ends a waiter by SIGBUS is the end of the one inside.
+                if blow is not Blow.BUS or victim not in (Victim.WAITER, Victim.MACHINE_WAITER):
+                    yield Cell(AtStage(stage), (blow, victim))
 
 
 def _at_random() -> Iterator[Cell]:
     # Many of them: a random instant is another one each time.
     for _ in range(6):
         for blow in (Blow.KILL, Blow.STOP, Blow.PAUSE):
-            for victim in (Victim.TOOLSTACK, Victim.DEVICE_MODEL, Victim.XENSTORE):
+            for victim in (Victim.TOOLSTACK, Victim.DEVICE_MODEL, Victim.WAITER, Victim.XENSTORE):
                 yield Cell(AtRandom(), (blow, victim))
 
 
