@@ -44,13 +44,16 @@ class Staged:
     cmdline: bytes = CMDLINE
     insert: Insert = Insert.WINDOW
     how: How = AS_IT_IS
+    roles: tuple[Role, Role] = (Role.KERNEL, Role.RAMDISK)
+    """of `kernel` and `ramdisk`; without a kernel, firmware takes their places"""
 
 
 def offer(guest: Guest, staged: Staged) -> bytes:
     """The frame for `staged`, whose bytes are in guest RAM now."""
-    images = [guest.stage(Role.KERNEL, staged.kernel, staged.kernel_at)]
+    first, second = staged.roles
+    images = [guest.stage(first, staged.kernel, staged.kernel_at)]
     if staged.ramdisk is not None:
-        images.append(guest.stage(Role.RAMDISK, staged.ramdisk, staged.ramdisk_at))
+        images.append(guest.stage(second, staged.ramdisk, staged.ramdisk_at))
     how = staged.how
     descriptor = guest.descriptor(
         images,

@@ -14,6 +14,7 @@ import pytest
 from devicemodel.discover import discover
 from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod, read_option_rom
 from devicemodel.fw_cfg.plan import FwCfgPlan
+from devicemodel.images.firmware import FirmwarePlan
 from devicemodel.insert import insert
 from devicemodel.move import move
 from devicemodel.place import place
@@ -21,7 +22,7 @@ from devicemodel.plan import BootPlan
 from devicemodel.ready import Ready, ready
 from devicemodel.verify import verify
 from handoff.addresses import GPA_LIMIT, Gpa, GpaRange
-from handoff.descriptor import BootMethod, EntryMode, Insert
+from handoff.descriptor import BootMethod, EntryMode, Insert, Role
 from handoff.errors import DescriptorRefused, DigestMismatch, HandoffError
 from handoff.frame import Frame, FrameKind, encode_frame
 from handoff.guest_ram import GuestRam
@@ -31,8 +32,9 @@ from handoff.report import When
 from tests import builders
 from tests.builders import FIXED, POISON, RAMDISK, RELOCATABLE, Guest, poisoned_guest
 from tests.devicemodel.fw_cfg.witness import pvh_kernel
-from tests.devicemodel.handover import AS_IT_IS, GENERATION, How, Staged, offer
+from tests.devicemodel.handover import AS_IT_IS, CMDLINE, GENERATION, How, Staged, offer
 from tests.devicemodel.images.direct_kernel import Header
+from tests.devicemodel.images.firmware.staged import LOADER, PC_BIOS
 from tests.devicemodel.images.test_direct_entry import direct_elf, multiboot_file
 from tests.devicemodel.tampering import Change, Lasts, TamperedRam
 
@@ -53,17 +55,33 @@ class Method:
     kernel: bytes
     how: How = AS_IT_IS
     roms: OptionRoms | None = None
+    ramdisk: bytes | None = RAMDISK
     ramdisk_at: int = 0x600000
     insert: Insert = Insert.WINDOW
+    roles: tuple[Role, Role] = (Role.KERNEL, Role.RAMDISK)
+    platform: Platform = Platform.XEN_HVM
 
     def staged(self) -> Staged:
         return Staged(
-            self.kernel, KERNEL_AT, RAMDISK, self.ramdisk_at, insert=self.insert, how=self.how
+            self.kernel,
+            KERNEL_AT,
+            self.ramdisk,
+            self.ramdisk_at,
+            cmdline=CMDLINE if Role.KERNEL in self.roles else b"",
+            insert=self.insert,
+            how=self.how,
+            roles=self.roles,
         )
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What it hands over."""
+        return tuple(role.value for role in self.roles[: 1 if self.ramdisk is None else 2])
 
 
 LINUX = RELOCATABLE.build()
 MULTIBOOT = multiboot_file(0x200000, Header.ADDRESSES)
+BIOS = PC_BIOS[-0x10000:]
 METHODS = (
     *(Method(f"linux, entry {entry.value}", LINUX, How(entry=entry)) for entry in EntryMode),
     Method("linux, not relocatable", FIXED.build()),
@@ -74,14 +92,40 @@ METHODS = (
     Method("linux by QEMU's ROM", LINUX, roms=rom("linuxboot_dma.bin")),
     Method("pvh by QEMU's ROM", pvh_kernel(), How(BootMethod.PVH), rom("pvh.bin")),
     Method("multiboot by QEMU's ROM", MULTIBOOT, roms=rom("multiboot_dma.bin")),
+    Method(
+        "firmware, hvmloader",
+        BIOS,
+        How(BootMethod.FIRMWARE),
+        ramdisk=LOADER,
+        roles=(Role.BIOS, Role.FIRMWARE),
+    ),
+    Method(
+        "firmware, at the reset vector",
+        BIOS,
+        How(BootMethod.FIRMWARE),
+        ramdisk=None,
+        roles=(Role.BIOS, Role.FIRMWARE),
+        platform=Platform.QEMU_PC,
+    ),
 )
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
 @pytest.fixture(scope="module")
-def guest() -> Iterator[Guest]:
-    with poisoned_guest(Platform.XEN_HVM) as one:
-        yield one
+def guests() -> Iterator[Mapping[Platform, Guest]]:
+    with poisoned_guest(Platform.XEN_HVM) as xen, poisoned_guest(Platform.QEMU_PC) as qemu:
+        yield {Platform.XEN_HVM: xen, Platform.QEMU_PC: qemu}
+
+
+@pytest.fixture
+def guest(guests: Mapping[Platform, Guest]) -> Guest:
+    return guests[Platform.XEN_HVM]
+
+
+@pytest.fixture
+def its_guest(guests: Mapping[Platform, Guest], method: Method) -> Guest:
+    """Of the platform that the method is for."""
+    return guests[method.platform]
 
 
 def through(frame: bytes, ram: GuestRam, roms: OptionRoms | None) -> Ready:
@@ -126,57 +170,60 @@ def clean(guest: Guest, ram: TamperedRam) -> None:
 
 
 @every_method
-def test_all_that_a_guest_is_started_from_is_digested_last(guest: Guest, method: Method) -> None:
-    done, ram = attempt(guest, method, None)
+def test_all_that_a_guest_is_started_from_is_digested_last(
+    its_guest: Guest, method: Method
+) -> None:
+    done, ram = attempt(its_guest, method, None)
     assert isinstance(done, Ready)
     plan = done.inserted.moved.placed.plan
     needed = [p.range for p in plan.placements if p.when is When.NOW]
     if isinstance(plan, FwCfgPlan):
         needed += [where for blob in plan.items.values() for where in blob.sources]
-    else:
-        assert isinstance(plan, BootPlan)
+    elif isinstance(plan, BootPlan):
         needed.append(plan.block_range)
-    assert done.inserted.rom is not None
-    for where in (*needed, done.inserted.rom):
+    if not isinstance(plan, FirmwarePlan):
+        assert done.inserted.rom is not None
+        needed.append(done.inserted.rom)
+    for where in needed:
         assert any(landed.contains(where) for landed in kept(done)), where
     # And nothing but digests comes after the first of these.
     count = len(done.inserted.landed)
     assert [step for step, _ in ram.digested[-count:]] == list(range(ram.step - count, ram.step))
-    clean(guest, ram)
+    clean(its_guest, ram)
 
 
 @every_method
 def test_a_byte_that_changes_at_any_step_never_gets_into_what_is_ready(
-    guest: Guest, method: Method
+    its_guest: Guest, method: Method
 ) -> None:
-    reference, untouched = attempt(guest, method, None)
+    reference, untouched = attempt(its_guest, method, None)
     assert isinstance(reference, Ready)
-    right, right_items = in_ram(reference, guest), items(reference)
-    clean(guest, untouched)
+    right, right_items = in_ram(reference, its_guest), items(reference)
+    clean(its_guest, untouched)
     staged = method.staged()
     named = set[str]()
     for at in watched(reference, staged):
         for step in range(untouched.step):
             for lasts in Lasts:
                 change = Change(step, at, lasts)
-                done, ram = attempt(guest, method, change)
+                done, ram = attempt(its_guest, method, change)
                 if isinstance(done, Ready):
                     assert kept(done) == kept(reference), change
                     if step <= ram.last_digest(at):
-                        assert in_ram(done, guest) == right, change
+                        assert in_ram(done, its_guest) == right, change
                         assert items(done) == right_items, change
                 elif isinstance(done, DigestMismatch):
                     named.add(done.image)
-                clean(guest, ram)
+                clean(its_guest, ram)
     # What is not needed any more may change; of all else a change was seen.
-    assert named == {"kernel", "ramdisk"} | {one.name for one in reference.inserted.landed}
+    assert named == {*method.images} | {one.name for one in reference.inserted.landed}
 
 
 def watched(done: Ready, staged: Staged) -> list[Gpa]:
     """A header, the middle and the end of each image; the ends of all that is put anywhere."""
-    assert staged.ramdisk is not None
     at = {staged.kernel_at, staged.kernel_at + 0x1F1, staged.kernel_at + len(staged.kernel) // 2}
-    at |= {staged.ramdisk_at, staged.ramdisk_at + len(staged.ramdisk) - 1}
+    if staged.ramdisk is not None:
+        at |= {staged.ramdisk_at, staged.ramdisk_at + len(staged.ramdisk) - 1}
     for where in kept(done):
         at |= {where.start, where.end - 1}
     return [Gpa(one) for one in sorted(at)]
@@ -248,15 +295,21 @@ def test_a_lie_of_the_descriptor_is_refused_by_its_field(guest: Guest, name: str
     assert str(refused.value).startswith(field), str(refused.value)
 
 
-@every_method
-@pytest.mark.parametrize("number", [0, 1], ids=["kernel", "ramdisk"])
+@pytest.mark.parametrize(
+    ("method", "number"),
+    [
+        pytest.param(method, number, id=f"{method.name}: {image}")
+        for method in METHODS
+        for number, image in enumerate(method.images)
+    ],
+)
 def test_a_wrong_digest_is_refused_by_the_images_name(
-    guest: Guest, method: Method, number: int
+    its_guest: Guest, method: Method, number: int
 ) -> None:
-    frame = lie(image(number, digest=bytes(32)), offer(guest, method.staged()))
+    frame = lie(image(number, digest=bytes(32)), offer(its_guest, method.staged()))
     with pytest.raises(DigestMismatch) as mismatch:
-        through(frame, guest.ram, method.roms)
-    assert mismatch.value.image == ("kernel", "ramdisk")[number]
+        through(frame, its_guest.ram, method.roms)
+    assert mismatch.value.image == method.images[number]
 
 
 def test_every_damaged_bit_and_every_cut_of_a_frame_is_refused_by_a_field(guest: Guest) -> None:
@@ -273,22 +326,23 @@ def test_every_damaged_bit_and_every_cut_of_a_frame_is_refused_by_a_field(guest:
 
 @every_method
 def test_a_payload_with_any_byte_changed_is_refused_or_as_good_as_another(
-    guest: Guest, method: Method
+    its_guest: Guest, method: Method
 ) -> None:
     """Behind a checksum that is right; another command line, say, is another offer."""
-    frame = offer(guest, method.staged())
+    frame = offer(its_guest, method.staged())
     ends = Counter[str]()
     for at in range(HEADER_BYTES, len(frame)):
         payload = bytearray(frame[HEADER_BYTES:])
         payload[at - HEADER_BYTES] ^= 0x41
         bad = encode_frame(Frame(FrameKind.DESCRIPTOR, GENERATION, bytes(payload)))
-        ram = TamperedRam(guest.ram)
-        guest.ram.write(Gpa(KERNEL_AT), method.kernel)
-        guest.ram.write(Gpa(method.ramdisk_at), RAMDISK)
+        ram = TamperedRam(its_guest.ram)
+        its_guest.ram.write(Gpa(KERNEL_AT), method.kernel)
+        if method.ramdisk is not None:
+            its_guest.ram.write(Gpa(method.ramdisk_at), method.ramdisk)
         done = outcome(bad, ram, method.roms)
         ends[type(done).__name__] += 1
         if isinstance(done, Ready):
             inside = [where for _, where in ram.digested] + ram.touched
-            assert all(where.end <= guest.memory_bytes for where in inside)
-        clean(guest, ram)
+            assert all(where.end <= its_guest.memory_bytes for where in inside)
+        clean(its_guest, ram)
     assert ends["DescriptorRefused"] > ends.total() // 2, ends

@@ -126,6 +126,33 @@ def test_ram_that_is_right_is_found_right(
     assert placed(None) == ()
 
 
+@pytest.mark.parametrize("damaged", [None, "bios", "end"])
+def test_one_wrong_bit_of_either_copy_of_a_bios_is_a_wrong_boot(
+    damaged: str | None, tmp_path: Path
+) -> None:
+    guest = write_guest(tmp_path, "guest", Kind.FIRMWARE)
+    bios = guest.images["bios"]
+    low = len(bios) // 2
+    parts = {"end": (Gpa((1 << 20) - low), bios[low:]), "bios": (Gpa(0x1FC0000), bios)}
+    size = MEMORY_MIB << 20
+    fd = create_ram_file("look", size)
+    ram = MemfdRam(fd, regions_for(size, low_ram_limit(Platform.QEMU_PC, size)))
+    for name, (start, data) in parts.items():
+        flip = 0x10 if name == damaged else 0
+        ram.write(start, bytes([data[0] ^ flip]) + data[1:])
+    ram.close()
+    report: dict[str, Any] = {
+        "placements": [
+            {"name": "bios", "start": start, "size": len(data), "when": "now"}
+            for start, data in parts.values()
+        ]
+    }
+    try:
+        assert len(wrong_in_ram(guest, fd, report)) == (damaged is not None)
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("part", sorted(PLACES))
 def test_one_wrong_bit_is_a_wrong_boot(
     part: str, placed: Callable[[str | None], tuple[str, ...]]
