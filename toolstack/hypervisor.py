@@ -45,6 +45,7 @@ class RamFile:
     will tell of. Implements the port GuestMemory."""
 
     fd: int
+    """to be handed to processes that are not trusted with more than its bytes"""
     bytes: int
     regions: tuple[RamRegion, ...]
     e820: E820Map
@@ -83,7 +84,10 @@ def guest_memory(name: str, memory_bytes: int, low_limit: Gpa) -> Iterator[RamFi
         try:
             fd = create_ram_file(f"guest-ram-{name}", memory_bytes)
             stack.callback(os.close, fd)
-            ram = MemfdRam(fd, regions, hash_threads=blake3.AUTO)
+            # Opened once more: position and flags of `fd` are also those of whoever is handed it.
+            own = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)
+            stack.callback(os.close, own)
+            ram = MemfdRam(own, regions, hash_threads=blake3.AUTO)
             stack.callback(ram.close)
         except OSError as error:
             raise ConfigError(

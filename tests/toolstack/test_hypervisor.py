@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -82,3 +84,16 @@ def test_memory_that_the_host_does_not_give_is_a_configuration_error(limit: str)
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "memory: the host gives no 65536 MiB" in run.stdout, run.stderr
     assert "lower memory=" in run.stdout
+
+
+def test_what_a_peer_does_to_its_descriptor_moves_nothing_that_is_loaded(tmp_path: Path) -> None:
+    """Position and flags belong to the open file: whoever was handed that has them, too."""
+    (tmp_path / "image").write_bytes(b"image")
+    place = GpaRange(Gpa(0x1000), 5)
+    with guest_memory("g", 64 * MIB, Gpa(3 * GIB)) as ram, open(tmp_path / "image", "rb") as image:
+        its = os.dup(ram.fd)
+        fcntl.fcntl(its, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)
+        assert ram.ram.copy_from_file(image.fileno(), place) == 5
+        os.lseek(its, 0x5000, os.SEEK_SET)
+        os.close(its)
+        assert ram.ram.read(place) == b"image"
