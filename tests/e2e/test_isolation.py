@@ -51,6 +51,16 @@ def test_every_attempt_that_can_succeed_unconfined_did(isolation: tuple[Run, Pat
     assert failed == []
 
 
+def test_all_that_is_tried_on_xenstored_is_tried_on_a_ring_too(
+    isolation: tuple[Run, Path],
+) -> None:
+    rows = [row for row in _told(isolation[0])["attempts"] if row["group"].startswith("xenstore")]
+    socket = [row for row in rows if row["group"] == "xenstore"]
+    ring = [row for row in rows if row["group"] == "xenstore's ring"]
+    assert all(row["on_a_ring"] is not None for row in socket)
+    assert len(socket) > len(ring) > 5
+
+
 def test_the_truth_boots_where_every_lie_does_not(isolation: tuple[Run, Path]) -> None:
     rows = [row for row in _told(isolation[0])["attempts"] if row["group"] == "protocol"]
     assert [row["name"] for row in rows if row["verdict"] == "allowed"] == ["the truth"]

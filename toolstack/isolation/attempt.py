@@ -22,6 +22,7 @@ class Group(Enum):
     NETWORK = "network"
     RAM = "guest RAM"
     XENSTORE = "xenstore"
+    RING = "xenstore's ring"
     PROTOCOL = "protocol"
 
 

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from handoff.confinement import Layer, Mode
 from toolstack.isolation.ablation import Weight, weigh
-from toolstack.isolation.attempt import Attempt
+from toolstack.isolation.attempt import Attempt, Group
 from toolstack.isolation.attempts import ATTEMPTS
 from toolstack.isolation.conversation import tell_all
-from toolstack.isolation.judge import Judgement, judge
+from toolstack.isolation.judge import Judgement, Trials, judge
 from toolstack.isolation.promises import Beyond
 from toolstack.isolation.scene import Scene, scene
 from toolstack.isolation.table import as_json, show, show_weights
-from toolstack.isolation.trial import CONFINED, CONTROL, Setting, Trial, run_trial
+from toolstack.isolation.trial import CONFINED, CONTROL, ON_A_RING, Setting, run_trial
 
 _WITHOUT_SECCOMP = Setting("without seccomp", without=(Layer.SECCOMP,))
 _WIDTH = 100
@@ -45,23 +45,28 @@ async def examine(layers: tuple[Layer, ...]) -> tuple[Judgement, tuple[Weight, .
     attempts = [attempt for _, group in ATTEMPTS for attempt in group]
     told = await tell_all(Mode.AUTO)
     async with scene() as stage:
-        control, confined, behind = await _three_ways(stage, attempts)
+        trials = await _every_way(stage, attempts)
         fared = stage.bystander.wellbeing()
         seconds = time.monotonic() - started
-        judgement = judge(control, confined, behind, told, fared, seconds)
+        judgement = judge(trials, told, fared, seconds)
         return judgement, await weigh(stage, attempts, layers)
 
 
-async def _three_ways(stage: Scene, attempts: list[Attempt]) -> tuple[Trial, Trial, Trial]:
-    """Nothing in the way; everything; everything but seccomp, which meets most of them first."""
+async def _every_way(stage: Scene, attempts: list[Attempt]) -> Trials:
+    """Nothing in the way; everything; everything but seccomp, which meets most of them first;
+    and on xenstored by a ring."""
+    groups = dict(ATTEMPTS)
+    ringing = groups[Group.RING]
+    on_sockets = [attempt for attempt in attempts if attempt not in ringing]
     to_prove = [attempt for attempt in attempts if not attempt.unproven]
     within = [
         attempt
         for attempt in attempts
         if attempt.barrier is not None and not isinstance(attempt.barrier, Beyond)
     ]
-    return (
-        await run_trial(stage, CONTROL, to_prove),
-        await run_trial(stage, CONFINED, attempts),
-        await run_trial(stage, _WITHOUT_SECCOMP, within),
+    return Trials(
+        control=await run_trial(stage, CONTROL, to_prove),
+        confined=await run_trial(stage, CONFINED, on_sockets),
+        behind=await run_trial(stage, _WITHOUT_SECCOMP, within),
+        on_a_ring=await run_trial(stage, ON_A_RING, (*groups[Group.XENSTORE], *ringing)),
     )

@@ -37,6 +37,7 @@ from toolstack.isolation.position import (
 )
 from toolstack.isolation.surroundings import Surroundings
 from toolstack.isolation.voice import HungUp, Refused, Voice
+from toolstack.isolation.wire import RingWire, SocketWire
 
 _FORK_S = int(2 * DEADLINE_S)
 
@@ -77,11 +78,13 @@ def main() -> None:
     options = _options(sys.argv[2:])
     attempts = [named(name) for name in order.attempts]
     _inherit_by_mistake(order.around)
-    voice = Voice(socket.socket(fileno=options.xenstore_fd))
-    position = Position(order.around, options.ram_fd, voice, order.sacrificial)
+    fds = [int(word) for word in options.xenstore_fd.split(",")]
+    ring = RingWire(*fds) if len(fds) > 1 else None
+    voice = Voice(ring or SocketWire(socket.socket(fileno=fds[0])))
+    position = Position(order.around, options.ram_fd, voice, ring, order.sacrificial)
     prepared = prepare(
         mode=options.sandbox,
-        keep_fds=(options.xenstore_fd, options.ram_fd, 2),
+        keep_fds=(*fds, options.ram_fd, 2),
         parent_pid=options.parent,
         without=order.without,
     )
@@ -108,7 +111,7 @@ def main() -> None:
 
 def _options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--xenstore-fd", type=int, required=True)
+    parser.add_argument("--xenstore-fd", required=True)
     parser.add_argument("--ram-fd", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--uid", type=int, required=True)

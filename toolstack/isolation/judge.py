@@ -40,6 +40,7 @@ class Row:
 
     control: with nothing in the way; None where `unproven` says why it was not made.
     behind: with the layer taken away that comes first, seccomp; None beyond the process.
+    on_a_ring: the same over the other transport; None where xenstored has no part in it.
     """
 
     group: Group
@@ -50,14 +51,17 @@ class Row:
     control: Result | None
     confined: Result
     behind: Result | None
+    on_a_ring: Result | None = None
 
     @property
     def verdict(self) -> Verdict:
-        if self.confined.hung:
+        made = [result for result in (self.confined, self.on_a_ring) if result is not None]
+        if any(result.hung for result in made):
             return Verdict.HUNG
         if self.barrier is None:
-            return Verdict.ALLOWED if self.confined.through else Verdict.DENIED
-        if self.confined.through:
+            through = all(result.through for result in made)
+            return Verdict.ALLOWED if through else Verdict.DENIED
+        if any(result.through for result in made):
             return Verdict.THROUGH
         proven = self.control is not None and self.control.through
         return Verdict.STOPPED if proven else Verdict.UNPROVEN
@@ -90,20 +94,24 @@ class Judgement:
         return tuple(row for row in self.rows if row.verdict is verdict)
 
 
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """The attempts, made in every way."""
+
+    control: Trial
+    confined: Trial
+    behind: Trial
+    on_a_ring: Trial
+
+
 def judge(
-    control: Trial,
-    confined: Trial,
-    behind: Trial,
+    trials: Trials,
     told: dict[str, Result],
     bystander: Wellbeing,
     seconds: float,
 ) -> Judgement:
     """The rows, in the order of the attempts."""
-    rows = [
-        _row(group, attempt, control, confined, behind)
-        for group, attempts in ATTEMPTS
-        for attempt in attempts
-    ]
+    rows = [_row(group, attempt, trials) for group, attempts in ATTEMPTS for attempt in attempts]
     rows += [
         Row(
             Group.PROTOCOL,
@@ -117,19 +125,28 @@ def judge(
         )
         for lie in LIES
     ]
-    missing = tuple(layer for layer, state in confined.states.items() if state is not State.APPLIED)
+    states = trials.confined.states
+    missing = tuple(layer for layer, state in states.items() if state is not State.APPLIED)
     return Judgement(tuple(rows), missing, bystander, seconds)
 
 
-def _row(group: Group, attempt: Attempt, control: Trial, confined: Trial, behind: Trial) -> Row:
+def _row(group: Group, attempt: Attempt, trials: Trials) -> Row:
+    name = attempt.name
+    on_a_ring = trials.on_a_ring.results.get(name)
+    confined = trials.confined.results.get(name)
+    if confined is None:
+        # There is no ring on a socket.
+        assert on_a_ring is not None
+        confined, on_a_ring = on_a_ring, None
     within = not isinstance(attempt.barrier, Beyond) and attempt.barrier is not None
     return Row(
         group,
-        attempt.name,
+        name,
         attempt.promise,
         attempt.barrier,
         attempt.unproven,
-        control.results.get(attempt.name),
-        confined.results[attempt.name],
-        behind.results.get(attempt.name) if within else None,
+        trials.control.results.get(name),
+        confined,
+        trials.behind.results.get(name) if within else None,
+        on_a_ring,
     )

@@ -29,6 +29,7 @@ from handoff.report import PlacedRange, Report, When, encode_report
 from handoff.store_values import OfferState
 from toolstack.isolation.promises import Beyond
 from toolstack.isolation.voice import HungUp, Refused, Voice
+from toolstack.isolation.wire import SocketWire
 from xenstore_sim.wire.layout import PAYLOAD_MAX
 from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Op
@@ -228,7 +229,7 @@ def main() -> None:
         keep_fds=(options.xenstore_fd, options.ram_fd, 2),
         parent_pid=options.parent,
     )
-    voice = Voice(socket.socket(fileno=options.xenstore_fd))
+    voice = Voice(SocketWire(socket.socket(fileno=options.xenstore_fd)))
     confine(
         prepared,
         Profile.DEVICE_MODEL,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toolstack.isolation.surroundings import Surroundings
 from toolstack.isolation.voice import Voice
+from toolstack.isolation.wire import RingWire
 
 LEAKED_FILE_FD = 60
 LEAKED_DIRECTORY_FD = 61
@@ -21,5 +22,7 @@ class Position:
     around: Surroundings
     ram_fd: int
     xenstore: Voice
+    ring: RingWire | None
+    """what carries it; None: a socket"""
     sacrificial: bool
     """a trial run with nothing in the way: what cannot be put right again is done to a stand-in"""

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trio
@@ -28,6 +28,7 @@ from handoff.guest_ram import MemfdRam
 from handoff.platforms import Platform, low_ram_limit
 from toolstack.config import GuestConfig
 from toolstack.domain_connection import DomainConnection, SocketConnection, StoreTransport
+from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
 from toolstack.hypervisor import Hypervisor, RamFile, guest_memory
 from toolstack.isolation.bystander import Bystander
@@ -38,7 +39,7 @@ from xenstore_sim.wire.names import DomId, home
 
 RAM_BYTES = 64 * MIB
 _SECRET_AT = Gpa(0x1000)
-_WAIT_READY_S = 5.0
+_LOG = "isolation.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Scene:
     store: Store
     around: Surroundings
     arguments: tuple[str, ...]
+    targets: Domains
+    target: NewDomain
     ram: RamFile
     unsealed: RamFile
     """takes the place of `ram` where nothing is to be in the way"""
@@ -60,6 +63,15 @@ class Scene:
             return await self.store.connect_as(stubdom, StoreTransport.SOCKET)
         stream = await trio.open_unix_socket(str(self.store.rundir / "socket"))
         return SocketConnection(socket.socket(fileno=stream.socket.detach()))
+
+    @asynccontextmanager
+    async def on_a_ring(self) -> AsyncIterator[tuple[Scene, DomainConnection]]:
+        """The same scene around another stub domain of the target, and its ring: who breaks a
+        ring gets no other before its domain is released."""
+        async with self.targets.stubdom(self.target, (), _LOG) as (stubdom, arguments):
+            around = replace(self.around, stubdom=stubdom.domid)
+            connection = await self.store.connect_as(stubdom.domid, StoreTransport.RING)
+            yield replace(self, around=around, arguments=arguments), connection
 
 
 @asynccontextmanager
@@ -84,7 +96,7 @@ async def scene() -> AsyncIterator[Scene]:
             segment = stack.enter_context(_shared_memory())
             async with (
                 targets.guest() as target,
-                targets.stubdom(target, (), "isolation.log") as (stubdom, arguments),
+                targets.stubdom(target, (), _LOG) as (stubdom, arguments),
                 others.guest() as other,
                 Client.connect(store.rundir / "domain" / str(other.domid)) as client,
                 trio.open_nursery() as nursery,
@@ -109,7 +121,7 @@ async def scene() -> AsyncIterator[Scene]:
                 bystander = Bystander(client, home(other.domid), other_ram, secret)
                 await bystander.settle()
                 nursery.start_soon(bystander.live)
-                yield Scene(store, around, arguments, ram, unsealed, bystander)
+                yield Scene(store, around, arguments, targets, target, ram, unsealed, bystander)
                 nursery.cancel_scope.cancel()
 
 

@@ -29,7 +29,8 @@ _STYLES = {
 def show(judgement: Judgement, console: Console) -> None:
     """The rows, a table a group, and the sum of it."""
     console.print(Text("an attempt is first made with nothing in the way, and gets through;"))
-    console.print(Text("behind: what stops it once seccomp is taken away\n"))
+    console.print(Text("behind: what stops it once seccomp is taken away;"))
+    console.print(Text("on a ring: over the shared page of --stubdom-xenstore ring\n"))
     for group in Group:
         rows = [row for row in judgement.rows if row.group is group]
         console.print(_table(group, rows))
@@ -40,17 +41,22 @@ def _table(group: Group, rows: list[Row]) -> RenderableType:
     table = Table(box=None, pad_edge=False, title=group.value, title_justify="left", expand=False)
     table.title_style = "bold"
     process = any(row.behind is not None for row in rows)
+    ring = any(row.on_a_ring is not None for row in rows)
     table.add_column("attempt", no_wrap=True)
     table.add_column("stopped by", max_width=20)
     table.add_column("outcome", max_width=18)
     if process:
         table.add_column("behind", max_width=12)
+    if ring:
+        table.add_column("on a ring", max_width=18)
     table.add_column("verdict", max_width=11)
     for row in rows:
         verdict = row.verdict
         cells = [row.name, _barrier(row.barrier), row.confined.what]
         if process:
             cells.append(_behind(row.behind))
+        if ring:
+            cells.append(_on_a_ring(row))
         table.add_row(*cells, Text(_word(verdict), style=_STYLES[verdict]))
     return Stack(table, Text(""))
 
@@ -67,6 +73,12 @@ def _behind(result: Result | None) -> str:
     if result is None:
         return ""
     return "nothing" if result.through else result.what
+
+
+def _on_a_ring(row: Row) -> str:
+    if row.on_a_ring is None:
+        return ""
+    return "the same" if row.on_a_ring.what == row.confined.what else row.on_a_ring.what
 
 
 def _summary(judgement: Judgement) -> RenderableType:
@@ -164,6 +176,7 @@ def _row_object(row: Row) -> dict[str, Any]:
         "verdict": row.verdict.value,
         "control": _result_object(row.control),
         "without_seccomp": _result_object(row.behind),
+        "on_a_ring": _result_object(row.on_a_ring),
         "reason": row.reason or None,
     }
 

@@ -13,6 +13,7 @@ import trio
 from handoff.confinement import Layer, Mode, State
 from handoff.errors import InternalError
 from toolstack.device_model import DeviceModelCommand, device_model
+from toolstack.domain_connection import DomainConnection
 from toolstack.isolation.attempt import DEADLINE_S, Attempt
 from toolstack.isolation.hostile import Order
 from toolstack.isolation.listener import Listener
@@ -33,10 +34,13 @@ class Setting:
     without: tuple[Layer, ...] = ()
     sacrificial: bool = False
     """nothing is: no layer, no seals, dom0's own connection to xenstored"""
+    ring: bool = False
+    """a shared ring page carries its messages to xenstored, not a socket"""
 
 
 CONTROL = Setting("control", sandbox=Mode.OFF, sacrificial=True)
 CONFINED = Setting("confined")
+ON_A_RING = Setting("on a ring", ring=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,16 @@ class _Heard:
 
 async def _run_process(scene: Scene, setting: Setting, names: Iterable[str]) -> _Heard:
     """What one process came to: all of it, or up to the attempt that ended or hung it."""
+    if setting.ring:
+        async with scene.on_a_ring() as (there, connection):
+            return await _run_connected(there, setting, names, connection)
+    connection = await scene.connect(privileged=setting.sacrificial)
+    return await _run_connected(scene, setting, names, connection)
+
+
+async def _run_connected(
+    scene: Scene, setting: Setting, names: Iterable[str], connection: DomainConnection
+) -> _Heard:
     order = Order(tuple(names), setting.without, setting.sacrificial, scene.around)
     command = DeviceModelCommand(
         setting.sandbox,
@@ -127,7 +141,6 @@ async def _run_process(scene: Scene, setting: Setting, names: Iterable[str]) -> 
     )
     send, receive = trio.open_memory_channel[str](_LINES_BOUND)
     heard = _Heard()
-    connection = await scene.connect(privileged=setting.sacrificial)
     ram = scene.unsealed if setting.sacrificial else scene.ram
     async with device_model(command, connection, ram, Listener(send.send_nowait)) as process:
         ended: list[str] = []

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections import deque
 
+from toolstack.isolation.wire import Wire
 from xenstore_sim.wire.decoder import Decoder
 from xenstore_sim.wire.layout import Packet, encode_packet
 from xenstore_sim.wire.ops import Op
 from xenstore_sim.wire.strings import terminated
 
 ANSWER_S = 2.0
-_READ_BYTES = 1 << 16
 
 
 class Refused(Exception):
@@ -28,12 +27,10 @@ class HungUp(Exception):
 
 
 class Voice:
-    """Requests one after another on a connected socket, without an event loop."""
+    """Requests one after another, without an event loop."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        """connection: is ours now."""
-        self._socket = connection
-        self._socket.settimeout(ANSWER_S)
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
         self._decoder = Decoder()
         self._events: deque[Packet] = deque()
         self._last_request = 0
@@ -55,7 +52,7 @@ class Voice:
     def send(self, data: bytes) -> None:
         """Raises: HungUp."""
         try:
-            self._socket.sendall(data)
+            self._wire.send(data, ANSWER_S)
         except OSError as error:
             raise HungUp(f"xenstored hung up ({error.strerror or 'it reads no more'})") from error
 
@@ -84,15 +81,12 @@ class Voice:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            self._socket.settimeout(left)
             try:
-                data = self._socket.recv(_READ_BYTES)
+                data = self._wire.receive(left)
             except TimeoutError:
                 return None
             except OSError as error:
                 raise HungUp(f"xenstored hung up ({error.strerror})") from error
-            finally:
-                self._socket.settimeout(ANSWER_S)
             if not data:
                 raise HungUp("xenstored hung up")
             self._decoder.feed(data)

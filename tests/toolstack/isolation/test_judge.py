@@ -43,6 +43,10 @@ def judged(*rows: Row, bystander: Wellbeing = UNHARMED) -> Judgement:
         (replace(RIGHT, confined=REFUSED), Verdict.DENIED, False),
         (replace(STOPPED, confined=Result(False, "hung", hung=True)), Verdict.HUNG, False),
         (replace(RIGHT, confined=Result(True, "hung", hung=True)), Verdict.HUNG, False),
+        (replace(STOPPED, on_a_ring=REFUSED), Verdict.STOPPED, True),
+        (replace(STOPPED, on_a_ring=GOT), Verdict.THROUGH, False),
+        (replace(RIGHT, on_a_ring=REFUSED), Verdict.DENIED, False),
+        (replace(STOPPED, on_a_ring=Result(False, "hung", hung=True)), Verdict.HUNG, False),
     ],
 )
 def test_the_verdict_of_a_row(row: Row, verdict: Verdict, well: bool) -> None:
@@ -86,12 +90,19 @@ def test_the_tables_fit_and_name_every_attempt_and_layer(width: int) -> None:
     rows = (
         replace(STOPPED, name="map another guest's RAM, inherited"),
         replace(STOPPED, confined=GOT),
-        replace(STOPPED, name="forge INTRODUCE", group=Group.XENSTORE, barrier=Beyond.PRIVILEGED),
+        replace(
+            STOPPED,
+            name="forge INTRODUCE",
+            group=Group.XENSTORE,
+            barrier=Beyond.PRIVILEGED,
+            behind=None,
+            on_a_ring=Result(False, "ring ended"),
+        ),
         RIGHT,
     )
     text = shown(judged(*rows), width)
     assert max(map(len, text.splitlines())) <= width
-    for words in (*(row.name for row in rows), "GOT THROUGH", "1 GOT THROUGH", "uts namespace"):
+    for words in (*(row.name for row in rows), "1 GOT THROUGH", "ring ended", "uts namespace"):
         assert words in text
     assert "and 2 more" in text
 
@@ -109,6 +120,7 @@ def test_the_json_has_what_the_tables_have() -> None:
         "verdict": "stopped",
         "control": {"through": True, "outcome": "read the secret"},
         "without_seccomp": {"through": True, "outcome": "read"},
+        "on_a_ring": None,
         "reason": None,
     }
     assert whole["attempts"][1]["verdict"] == "DENIED"

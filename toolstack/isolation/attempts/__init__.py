@@ -9,6 +9,7 @@ from toolstack.isolation.attempts import (
     kernel,
     network,
     processes,
+    ring,
     xenstore_load,
     xenstore_nodes,
 )
@@ -22,6 +23,7 @@ ATTEMPTS: tuple[tuple[Group, tuple[Attempt, ...]], ...] = (
     (Group.NETWORK, network.ATTEMPTS),
     (Group.RAM, guest_ram.ATTEMPTS),
     (Group.XENSTORE, (*xenstore_nodes.ATTEMPTS, *xenstore_load.ATTEMPTS)),
+    (Group.RING, ring.ATTEMPTS),
 )
 
 

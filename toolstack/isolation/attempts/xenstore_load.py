@@ -17,7 +17,7 @@ _WATCHES = 300
 _TRANSACTIONS = 30
 _VALUE_BYTES = 3900
 _REQUESTS = 20_000
-_BATCH = 500
+_BATCH = 20
 
 
 def _below(position: Position) -> str:
@@ -95,8 +95,8 @@ def flood_with_requests(position: Position) -> str:
 
 
 def _hung_up_on(position: Position, data: bytes) -> str:
-    position.xenstore.send(data)
     try:
+        position.xenstore.send(data)
         position.xenstore.ask(Op.DIRECTORY, "/local/domain")
     except HungUp as end:
         raise Stopped("connection ended, others are served") from end
