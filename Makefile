@@ -71,6 +71,12 @@ faults: $(STAMP) packages ## 2,000 faults, at every step of a boot, and what bec
 soak: $(STAMP) ## thousands of handoffs on one xenstored, drawn into docs/soak.svg
 	@$(BIN)/python -m tests.soak --handoffs 2000 --plot docs/soak.svg
 
+xenbed: $(STAMP) packages ## build the bed that boots a real Xen in QEMU, from Debian packages; cached
+	@$(BIN)/python -m tests.xen.bed
+
+test-xen: xenbed ## the same core on a real Xen: boots the bed and runs the scenarios in its dom0
+	@$(BIN)/pytest -q -m xen tests/xen
+
 bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row as a ratio
 	@$(BIN)/python -m benchmarks.xenstore
 
@@ -81,4 +87,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak bench-xenstore bench clean
+.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak bench-xenstore bench xenbed test-xen clean

@@ -1,0 +1,1 @@
+"""Builds the bed from Debian packages: hypervisor, kernel, and the initramfs of each domain."""

@@ -1,0 +1,1 @@
+"""What runs inside the bed's dom0, as root, with Debian's Python."""

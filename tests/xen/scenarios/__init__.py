@@ -1,0 +1,1 @@
+"""Functions that dom0 runs: what they return, as JSON, the tests on the host judge."""
