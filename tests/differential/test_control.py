@@ -116,6 +116,9 @@ def test_commands_are_answered_alike(pair: Pair, tmp_path: Path) -> None:
         ("quota-soft", "set", "nodes", "5"), ("quota-soft", "set", "memory", "5"),
         ("quota-soft", "set", "memory"), ("quota",), ("quota-soft",),
         ("live-update",), ("live-update", "-z"), ("live-update", "-f"),
+        ("live-update", "-a"), ("live-update", "-a", "x"), ("live-update", "-c", "x"),
+        ("live-update", "-s"), ("live-update", "-s", "-F", "-t", "5"), ("live-update", "-s", "-t"),
+        ("live-update", "-s", "-v", "1"),
     ):  # fmt: skip
         pair.ask(0, Op.CONTROL, strings(*command))
 

@@ -31,11 +31,11 @@ class Account:
 class Accounts:
     """Those of all domains that own nodes or are connected, dom0 too."""
 
-    __slots__ = ("_accounts", "_past")
+    __slots__ = ("_accounts", "past")
 
     def __init__(self) -> None:
         self._accounts: dict[DomId, Account] = {}
-        self._past: dict[str, int] = {}
+        self.past: dict[str, int] = {}
         """The most that any domain used that is gone."""
 
     def of(self, domid: DomId) -> Account:
@@ -53,11 +53,11 @@ class Accounts:
         """The domain is gone, and owns nothing any more."""
         account = self._accounts.pop(domid, None)
         if account is not None:
-            self._past = _greater(self._past, account.most)
+            self.past = _greater(self.past, account.most)
 
     def most(self) -> Mapping[str, int]:
         """The most that any unprivileged domain ever used."""
-        most = self._past
+        most = self.past
         for domid, account in self._accounts.items():
             if domid != DOM0:
                 most = _greater(most, account.most)
@@ -65,7 +65,7 @@ class Accounts:
 
     def forget_past(self) -> None:
         """Let domains that are gone count no more in `most`."""
-        self._past = {}
+        self.past = {}
 
     def __iter__(self) -> Iterator[tuple[DomId, Account]]:
         return iter(self._accounts.items())

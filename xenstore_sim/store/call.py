@@ -8,6 +8,7 @@ from xenstore_sim.store.commands import Command
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
 from xenstore_sim.store.domains import Domains
+from xenstore_sim.store.live_update import LiveUpdate
 from xenstore_sim.store.log import Log
 from xenstore_sim.store.notifier import Notifier
 from xenstore_sim.store.quotas import QuotaRules, Quotas
@@ -22,6 +23,7 @@ from xenstore_sim.wire.names import (
     AbsolutePath,
     DomId,
     NodePath,
+    ReqId,
     TxId,
     quota_length,
     resolve,
@@ -49,6 +51,7 @@ class World:
     log: Log
     notifier: Notifier
     direct: DirectView
+    live_update: LiveUpdate
     commands: list[Command]
     """For the shell; the daemon hands them over when a request is done."""
 
@@ -65,6 +68,7 @@ class Call:
     world: World
     conn: Connection
     tx_id: TxId
+    req_id: ReqId
     transaction: Transaction | None
     """The live one that the request names; for ops that care."""
     view: View

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from xenstore_sim.store.call import Call, World
+from xenstore_sim.store.call import Call
 from xenstore_sim.store.log import SWITCHES
 from xenstore_sim.store.quota_control import quota, soft_quota
 from xenstore_sim.store.usage import report
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.ops import Errno
+from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.ops import Errno, Op
 
 _OK: Final = "OK"
-_NO_LIVE_UPDATE: Final = "live update is not available in this daemon: stop it and start it again"
 
 
 def control(call: Call, request: m.Control) -> m.Reply:
@@ -25,7 +25,7 @@ def control(call: Call, request: m.Control) -> m.Reply:
     command = _COMMANDS.get(name)
     if command is None:
         raise Refusal(Errno.EINVAL)
-    return m.Text(command.run(call.world, args))
+    return m.Text(command.run(call, args))
 
 
 def _require(condition: bool) -> None:
@@ -33,14 +33,14 @@ def _require(condition: bool) -> None:
         raise Refusal(Errno.EINVAL)
 
 
-def _check(world: World, args: list[str]) -> str:
+def _check(call: Call, args: list[str]) -> str:
     _require(not args)
-    return "\n".join(world.tree.inconsistencies()) or _OK
+    return "\n".join(call.world.tree.inconsistencies()) or _OK
 
 
-def _help(world: World, args: list[str]) -> str:
+def _help(call: Call, args: list[str]) -> str:
     _require(not args)
-    detailed = world.compat.detailed_control
+    detailed = call.world.compat.detailed_control
     form = "{:<15} {}\n" if detailed else "{}\t{}\n"
     return "".join(
         form.format(name, command.usage if detailed else command.usage_4_17 or command.usage)
@@ -48,55 +48,61 @@ def _help(world: World, args: list[str]) -> str:
     )
 
 
-def _log(world: World, args: list[str]) -> str:
+def _log(call: Call, args: list[str]) -> str:
     match args:
         case ["on"]:
-            world.log.open(None)
+            call.world.log.open(None)
         case ["off"]:
-            world.log.close()
-        case _ if not world.compat.detailed_control:
+            call.world.log.close()
+        case _ if not call.world.compat.detailed_control:
             raise Refusal(Errno.EINVAL)
         case []:
-            states = ((name, "on" if world.log.is_on(name) else "off") for name in SWITCHES)
+            states = ((name, "on" if call.world.log.is_on(name) else "off") for name in SWITCHES)
             return "Log switch settings:\n" + "".join(f"{n:<8}: {state}\n" for n, state in states)
         case [change]:
             _require(change[:1] in ("+", "-") and change[1:] in SWITCHES)
-            world.log.switch(change[1:], on=change.startswith("+"))
+            call.world.log.switch(change[1:], on=change.startswith("+"))
         case _:
             raise Refusal(Errno.EINVAL)
     return _OK
 
 
-def _logfile(world: World, args: list[str]) -> str:
+def _logfile(call: Call, args: list[str]) -> str:
     """OK even where the file cannot be opened, as C answers; the operator is told."""
     _require(len(args) == 1)
-    world.log.open(args[0])
+    call.world.log.open(args[0])
     return _OK
 
 
-def _memreport(world: World, args: list[str]) -> str:
+def _memreport(call: Call, args: list[str]) -> str:
     _require(len(args) <= 1)
-    _require(world.log.report(args[0] if args else None, report(world)))
+    _require(call.world.log.report(args[0] if args else None, report(call.world)))
     return _OK
 
 
-def _print(world: World, args: list[str]) -> str:
+def _print(call: Call, args: list[str]) -> str:
     _require(len(args) == 1)
-    world.log.say(f"control: {ascii(args[0])[1:-1]}")
+    call.world.log.say(f"control: {ascii(args[0])[1:-1]}")
     return _OK
 
 
-def _live_update(world: World, args: list[str]) -> str:
+def _quota(call: Call, args: list[str]) -> str:
+    return quota(call.world, args)
+
+
+def _quota_soft(call: Call, args: list[str]) -> str:
+    return soft_quota(call.world, args)
+
+
+def _live_update(call: Call, args: list[str]) -> str:
     """A sentence, as xenstored answers what it cannot do: xenstore-control shows it and fails."""
-    match args:
-        case ["-a"] | ["-c" | "-f", _] | ["-s", *_]:
-            return _NO_LIVE_UPDATE
-    raise Refusal(Errno.EINVAL)
+    ok = encode_packet(Op.CONTROL, call.req_id, call.tx_id, f"{_OK}\0".encode("ascii"))
+    return call.world.live_update.control(args, call.conn.id, ok, call.world.compat)
 
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    run: Callable[[World, list[str]], str]
+    run: Callable[[Call, list[str]], str]
     usage: str = ""
     usage_4_17: str = ""
     """Where it differs."""
@@ -106,12 +112,14 @@ _COMMANDS: Final = {
     "check": _Command(_check),
     "log": _Command(_log, "[on|off|+<switch>|-<switch>]", "on|off"),
     "live-update": _Command(
-        _live_update, "[-c <cmdline>] [-F] [-t <timeout>] <file>\n    Not available here."
+        _live_update,
+        "[-c <cmdline>] [-F] [-t <timeout>] <file>\n"
+        "    Another program takes over; -F and -t change nothing, as transactions live on.",
     ),
     "logfile": _Command(_logfile, "<file>"),
     "memreport": _Command(_memreport, "[<file>]"),
     "print": _Command(_print, "<string>"),
-    "quota": _Command(quota, "[set <name> <val>|<domid>|max [-r]]", "[set <name> <val>|<domid>]"),
-    "quota-soft": _Command(soft_quota, "[set <name> <val>]"),
+    "quota": _Command(_quota, "[set <name> <val>|<domid>|max [-r]]", "[set <name> <val>|<domid>]"),
+    "quota-soft": _Command(_quota_soft, "[set <name> <val>]"),
     "help": _Command(_help),
 }

@@ -1,16 +1,29 @@
 """A whole xenstore daemon without I/O: bytes of connections in, commands for a shell out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from xenstore_sim.migration.records import Record
+from xenstore_sim.migration.restoring import restore_store
+from xenstore_sim.migration.restoring_connections import restore_connections
+from xenstore_sim.migration.restoring_counts import restore_counts
+from xenstore_sim.migration.saving import (
+    Answered,
+    Sockets,
+    save_all,
+    save_store,
+    stream_version,
+)
+from xenstore_sim.migration.supplement import Supplement
 from xenstore_sim.store import lifecycle
 from xenstore_sim.store.access import Identity
-from xenstore_sim.store.commands import Command
+from xenstore_sim.store.commands import Command, OpenDomain
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Statistics
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
 from xenstore_sim.store.expiry import Expiry
 from xenstore_sim.store.faults import FaultPlan, InjectedFault
 from xenstore_sim.store.injection import FaultLog, Injector
+from xenstore_sim.store.live_update import Successor
 from xenstore_sim.store.log import LogFile, NoLogFile
 from xenstore_sim.store.node import Node
 from xenstore_sim.store.outbox import PACKETS_AT_ONCE
@@ -31,6 +44,7 @@ class Daemon:
         "_fault_log",
         "_injector",
         "_last_conn",
+        "_plan",
         "_service",
         "_world",
     )
@@ -49,6 +63,7 @@ class Daemon:
         self._expiry = Expiry(settings.watch_timeout_s)
         self._fault_log = FaultLog()
         self._injector: Injector | None = None
+        self._plan: FaultPlan | None = None
         self.inject(settings.faults)
 
     # -- connections
@@ -192,15 +207,77 @@ class Daemon:
 
     def inject(self, plan: FaultPlan | None) -> tuple[Command, ...]:
         """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""
+        self._begin_faults(plan)
+        return self._service.commands()
+
+    def _begin_faults(self, plan: FaultPlan | None) -> None:
         if self._injector is not None:
             self._injector.end()
+        self._plan = plan
         self._injector = None if plan is None else Injector(self._world, plan, self._fault_log)
         self._service.answer_by(None if self._injector is None else self._injector.answer)
-        return self._service.commands()
 
     def injected_faults(self) -> tuple[InjectedFault, ...]:
         """The last faults that were injected, oldest first; their numbers tell of those before."""
         return tuple(self._fault_log.last)
+
+    # -- handing on
+
+    @property
+    def stream_version(self) -> int:
+        """The version of the migration format that this release writes."""
+        return stream_version(self._world)
+
+    def save_store(self) -> tuple[Record, ...]:
+        """What outlives the end of all connections: nodes, and which domains there are."""
+        return save_store(self._world)
+
+    def save_all(
+        self, sockets: Sockets, answered: Answered | None, version: int
+    ) -> tuple[tuple[Record, ...], Supplement]:
+        """Everything, for another daemon that goes on with the same connections.
+
+        answered: the reply to the request that asks for this.
+        """
+        if self._injector is not None:
+            # What it keeps back goes out first: the other daemon has dice of its own.
+            self._begin_faults(self._plan)
+        return save_all(self._world, self._last_conn, sockets, answered, version)
+
+    def restore(self, records: Iterable[Record], supplement: Supplement | None = None) -> None:
+        """Let a fresh daemon begin with this state, as `save_store` or `save_all` made it.
+
+        Raises: StateError; the daemon is of no use then.
+        """
+        records = tuple(records)
+        restore_store(self._world, records, supplement)
+        if supplement is not None:
+            restore_connections(self._world, records, supplement)
+            restore_counts(self._world, supplement)
+            self._last_conn = ConnId(supplement.last_conn)
+
+    def resume(self) -> tuple[Command, ...]:
+        """Go on where a restored state was left."""
+        world = self._world
+        world.commands += (OpenDomain(each.domid) for each in world.domains if each.introduced)
+        for conn in tuple(world.connections.values()):
+            if len(conn.outbox):
+                # It waits from now on, whatever it waited before.
+                self._expiry.blocked(conn)
+            self._service.handle(conn)
+        return self._service.commands()
+
+    def connections(self) -> tuple[ConnId, ...]:
+        """Those that are open."""
+        return tuple(self._world.connections)
+
+    def is_broken(self, conn_id: ConnId) -> bool:
+        """Whether this connection is ignored."""
+        return self._world.connections[conn_id].broken
+
+    def succeeded_by(self, successor: Successor) -> None:
+        """Let CONTROL live-update put another program in this one's place."""
+        self._world.live_update.successor = successor
 
     # -- the hypervisor
 

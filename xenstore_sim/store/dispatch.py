@@ -11,7 +11,7 @@ from xenstore_sim.store.control import control
 from xenstore_sim.wire.errors import Refusal
 from xenstore_sim.wire.layout import PAYLOAD_MAX, Packet, encode_packet
 from xenstore_sim.wire.messages import Reply
-from xenstore_sim.wire.names import NO_TX, TxId
+from xenstore_sim.wire.names import NO_TX, ReqId, TxId
 from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.payloads import decode_request, encode_reply
 
@@ -70,7 +70,7 @@ def answer(world: World, conn: Connection, packet: Packet) -> None:
         world.log.message(conn, ">", packet)
     try:
         row = _row(world, conn, type_)
-        call = _call(world, conn, tx_id, row)
+        call = _call(world, conn, tx_id, req_id, row)
         payload = row.short(call, asked) if row.short is not None else None
         if payload is None:
             request = decode_request(Op(type_), asked, world.compat)
@@ -99,10 +99,10 @@ def _row(world: World, conn: Connection, type_: int) -> _Row:
     return row
 
 
-def _call(world: World, conn: Connection, tx_id: TxId, row: _Row) -> Call:
+def _call(world: World, conn: Connection, tx_id: TxId, req_id: ReqId, row: _Row) -> Call:
     if tx_id == NO_TX or row.ignores_tx:
-        return Call(world, conn, tx_id, None, world.direct)
+        return Call(world, conn, tx_id, req_id, None, world.direct)
     transaction = conn.transactions.get(tx_id)
     if transaction is None:
         raise Refusal(Errno.ENOENT)
-    return Call(world, conn, tx_id, transaction, transaction)
+    return Call(world, conn, tx_id, req_id, transaction, transaction)

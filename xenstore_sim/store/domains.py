@@ -1,6 +1,6 @@
 """Domains the daemon knows: introduced ones, and those that permission lists name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,6 +57,14 @@ class Domains:
         if known is None and self.exists(domid):
             known = self._known[domid] = Domain(domid, generation, quotas)
         return known
+
+    def __iter__(self) -> Iterator[Domain]:
+        return iter(self._known.values())
+
+    @property
+    def holds(self) -> tuple[tuple[DomId, DomId], ...]:
+        """Holder and target of each SET_TARGET, oldest first."""
+        return tuple(self._holds)
 
     def forget(self, domid: DomId) -> None:
         """The domain is gone, and its hold on its target too."""

@@ -78,6 +78,7 @@ def end_connection(world: World, conn_id: ConnId) -> None:
     """Forget a connection with its watches and transactions; its domain lives on."""
     ignore_connection(world, conn_id)
     conn = world.connections.pop(conn_id)
+    world.live_update.end_of(conn_id)
     world.log.connection(conn, "is gone")
     if world.by_domain.get(conn.identity.domid) == conn_id:
         del world.by_domain[conn.identity.domid]

@@ -3,6 +3,7 @@
 Off, it costs the test of one attribute a request. Times are the file's: the core has no clock.
 """
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from xenstore_sim.store.connection import Connection
@@ -80,6 +81,17 @@ class Log:
         """Write no more."""
         self._file.close()
         self._open = False
+        self._set_io()
+
+    @property
+    def opened(self) -> bool:
+        """Whether it is on."""
+        return self._open
+
+    def resume(self, *, opened: bool, switches: Iterable[str]) -> None:
+        """Go on as in another daemon, with a file that is open if that was on."""
+        self._open = opened
+        self._switches = set(switches)
         self._set_io()
 
     def switch(self, name: str, *, on: bool) -> None:

@@ -1,6 +1,7 @@
 """Packets for one client that it has not taken yet."""
 
 from collections import deque
+from collections.abc import Iterator
 from enum import Enum, auto
 from itertools import islice
 from typing import Final
@@ -24,11 +25,11 @@ class Put(Enum):
 class Unfinished:
     """A request that caused events for others: finished when they and its reply are taken."""
 
-    __slots__ = ("_asker", "_waiting")
+    __slots__ = ("_waiting", "asker")
 
     def __init__(self, asker: "Outbox") -> None:
         """asker: where its reply goes."""
-        self._asker = asker
+        self.asker = asker
         self._waiting = 0
 
     def wait(self) -> None:
@@ -39,7 +40,7 @@ class Unfinished:
         """One packet of it was taken, or dropped."""
         self._waiting -= 1
         if not self._waiting:
-            self._asker.unfinished -= 1
+            self.asker.unfinished -= 1
 
 
 class Outbox:
@@ -159,6 +160,16 @@ class Outbox:
             self._keys.appendleft(key)
         self._gone += dropped
         return dropped
+
+    def packets(self) -> Iterator[tuple[bytes, Unfinished | None]]:
+        """What waits, each packet whole, with the request that is unfinished until it is taken."""
+        for packet, key in zip(self._packets, self._keys, strict=True):
+            yield packet, self._causes.get(key) if isinstance(key, bytes) else key
+
+    @property
+    def taken(self) -> int:
+        """Bytes of the first packet that are sent."""
+        return self._taken
 
     @property
     def expires(self) -> float | None:

@@ -5,12 +5,13 @@ Source: docs/misc/xenstore.txt; C xenstored for which error comes first.
 
 from functools import partial
 
-from xenstore_sim.store.call import Call
+from xenstore_sim.store.call import Call, World
+from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.memory import grow
 from xenstore_sim.store.transactions import Transaction
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.names import NodePath, TxId, home
+from xenstore_sim.wire.names import DomId, NodePath, TxId, home
 from xenstore_sim.wire.ops import Errno
 
 
@@ -58,20 +59,26 @@ def begin(call: Call) -> TxId:
     """The id of a new transaction. Raises: Refusal."""
     if call.transaction is not None:
         raise Refusal(Errno.EBUSY)
-    max_accessed = None
     if not call.who.privileged:
         rules, quotas = call.world.quota_rules, call.quotas
         count = len(call.conn.transactions) + 1
         if rules.too_many_open(count, quotas.transactions):
             raise Refusal(Errno.ENOSPC)
         call.conn.account.note("transactions", count)
-        # Asked each time: the quota may change meanwhile.
-        max_accessed = partial(_most_accessed, call)
-    return call.conn.transactions.add(Transaction(call.world.tree, call.conn.account, max_accessed))
+    return call.conn.transactions.add(fresh_transaction(call.world, call.conn))
 
 
-def _most_accessed(call: Call) -> int | None:
-    return call.world.quota_rules.most(call.quotas.transaction_nodes)
+def fresh_transaction(world: World, conn: Connection) -> Transaction:
+    """One for this connection, which has touched nothing."""
+    if conn.identity.privileged:
+        return Transaction(world.tree, conn.account, None)
+    # Asked each time: the quota may change meanwhile.
+    most_accessed = partial(_most_accessed, world, conn.identity.domid)
+    return Transaction(world.tree, conn.account, most_accessed)
+
+
+def _most_accessed(world: World, domid: DomId) -> int | None:
+    return world.quota_rules.most(world.quotas_of(domid).transaction_nodes)
 
 
 def transaction_end(call: Call, request: m.TransactionEnd) -> m.Reply:

@@ -18,7 +18,7 @@ from xenstore_sim.wire.ops import Errno
 _IDS: Final = 2**32
 _KEY_BYTES: Final = 3
 """Of each copy of a node: the transaction's number, and a slash."""
-_UNCOMMITTED: Final = 2**64 - 1
+UNCOMMITTED: Final = 2**64 - 1
 """Generation of a node that a transaction wrote: newer than every domain known meanwhile."""
 
 
@@ -29,7 +29,7 @@ class Tell(Protocol):
 
 
 @dataclass(slots=True)
-class _Access:
+class Access:
     """What the transaction knows of one path."""
 
     before: Node | None
@@ -55,7 +55,7 @@ class Transaction:
         self.size = 0
         """Bytes of its copies of nodes."""
         self._max_accessed = max_accessed
-        self._accessed: dict[NodePath, _Access] = {}
+        self._accessed: dict[NodePath, Access] = {}
         self._owned: dict[DomId, int] = {}
         self.poisoned = False
         """It cannot be committed any more."""
@@ -71,7 +71,7 @@ class Transaction:
         self._count(node, +1)
         self.size += self._memory(path, node) - self._memory(path, access.node)
         # Else its permission entries would count as older than the domains they name.
-        access.node = node.with_generation(_UNCOMMITTED)
+        access.node = node.with_generation(UNCOMMITTED)
         access.modified = True
 
     def remove(self, path: NodePath) -> None:
@@ -126,7 +126,19 @@ class Transaction:
                 tell(path, exact=access.exact, before=access.before)
         return True
 
-    def _access(self, path: NodePath) -> _Access:
+    def accesses(self) -> Iterator[tuple[NodePath, Access]]:
+        """What it knows of each path, in the order of first access."""
+        return iter(self._accessed.items())
+
+    def resume(self, path: NodePath, access: Access) -> None:
+        """Know this of one more path, as the same transaction did in another daemon."""
+        self._accessed[path] = access
+        self.size += self._memory(path, access.node)
+        if access.modified:
+            self._count(access.before, -1)
+            self._count(access.node, +1)
+
+    def _access(self, path: NodePath) -> Access:
         access = self._accessed.get(path)
         if access is None:
             if self._max_accessed is not None:
@@ -135,7 +147,7 @@ class Transaction:
                     self.poisoned = True
                     raise Refusal(Errno.ENOSPC)
             node = self._tree.get(path)
-            access = self._accessed[path] = _Access(node, node)
+            access = self._accessed[path] = Access(node, node)
             self.size += self._memory(path, node)
             self._account.note("transaction-nodes", len(self._accessed))
         return access
@@ -152,23 +164,32 @@ class Transaction:
 class Transactions:
     """The open transactions of one connection."""
 
-    __slots__ = ("_last", "_open")
+    __slots__ = ("_open", "last")
 
     def __init__(self) -> None:
         self._open: dict[TxId, Transaction] = {}
-        self._last = NO_TX
+        self.last = NO_TX
+        """The id that was given last."""
 
     def add(self, transaction: Transaction) -> TxId:
         """The id this transaction has from now on: the next that is free, never 0."""
         while True:
-            self._last = TxId((self._last + 1) % _IDS)
-            if self._last != NO_TX and self._last not in self._open:
-                self._open[self._last] = transaction
-                return self._last
+            self.last = TxId((self.last + 1) % _IDS)
+            if self.last != NO_TX and self.last not in self._open:
+                self._open[self.last] = transaction
+                return self.last
+
+    def resume(self, tx_id: TxId, transaction: Transaction) -> None:
+        """Go on with one that had this id in another daemon."""
+        self._open[tx_id] = transaction
 
     def get(self, tx_id: TxId) -> Transaction | None:
         """The transaction, if it is open."""
         return self._open.get(tx_id)
+
+    def items(self) -> Iterator[tuple[TxId, Transaction]]:
+        """The open ones, oldest first."""
+        return iter(self._open.items())
 
     def end(self, tx_id: TxId) -> None:
         """The id is free again."""

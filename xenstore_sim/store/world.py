@@ -8,6 +8,7 @@ from xenstore_sim.store.call import World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
 from xenstore_sim.store.domains import DomainExists, Domains
+from xenstore_sim.store.live_update import LiveUpdate
 from xenstore_sim.store.log import Log, LogFile
 from xenstore_sim.store.memory import has_room
 from xenstore_sim.store.notifier import Notifier
@@ -49,6 +50,7 @@ def fresh_world(settings: Settings, domain_exists: DomainExists, log_file: LogFi
         log=log,
         notifier=notifier,
         direct=DirectView(tree, notifier),
+        live_update=LiveUpdate(),
         commands=[],
     )
     notifier.has_room = partial(has_room, world)

@@ -56,6 +56,11 @@ class Decoder:
         return max(0, HEADER_SIZE + length - self.buffered)
 
     @property
+    def unread(self) -> bytes:
+        """The bytes fed and not yet taken."""
+        return bytes(self._buffer[self._start :])
+
+    @property
     def buffered(self) -> int:
         """Bytes fed and not yet taken."""
         return len(self._buffer) - self._start

@@ -65,11 +65,6 @@ def test_help_lists_the_commands_in_the_releases_form() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", [("-f", "x"), ("-c", "x"), ("-s", "-F"), ("-a",)])
-def test_live_update_answers_a_sentence(options: tuple[str, ...]) -> None:
-    assert "not available" in lines(Stage(), "live-update", *options)[0]
-
-
 def test_a_log_is_written_between_logfile_and_off() -> None:
     log = KeptLog()
     stage = Stage(log=log)

@@ -205,7 +205,7 @@ def test_ids_wrap_and_skip_zero_and_what_is_open() -> None:
     tree = Tree(accounts, node_overhead=16, anyone_sees_release=False)
     account = accounts.of(DOM0)
     assert [open_.add(Transaction(tree, account, None)) for _ in range(2)] == [1, 2]
-    open_._last = TxId(2**32 - 2)
+    open_.last = TxId(2**32 - 2)
     assert open_.add(Transaction(tree, account, None)) == 2**32 - 1
     assert open_.add(Transaction(tree, account, None)) == 3
 
