@@ -54,12 +54,15 @@ DEFAULT_OFFER_TIMEOUT_S = 60.0
 def main(argv: Sequence[str] | None = None) -> None:
     """Serves one guest and exits: 0 when the toolstack is done, else the error's exit code.
 
-    `inspect` as the first word serves no guest: it tells what would be done with an image.
+    `inspect` as the first word serves no guest: it tells what would be done with an image. So
+    does `rom`: it writes the BIOS extension.
     """
     words = sys.argv[1:] if argv is None else argv
     try:
         if words[:1] == ["inspect"]:
             sys.exit(_inspect(words[1:]))
+        if words[:1] == ["rom"]:
+            sys.exit(_rom(words[1:]))
         options, unused = parser().parse_known_args(words)
         if unused:
             log(f"not used here, as it emulates no device: {printable(' '.join(unused), 400)}")
@@ -73,6 +76,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Not to carry on, but to end with one line: the toolstack shows it.
         log(f"internal error: {error!r}")
         sys.exit(InternalError.exit_code)
+
+
+def _rom(words: Sequence[str]) -> int:
+    from devicemodel.rom_command import main as rom
+
+    return rom(words)
 
 
 def _inspect(words: Sequence[str]) -> int:

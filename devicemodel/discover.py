@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from devicemodel.bios_extension.block import KNOWN_BLOCK
 from devicemodel.guest_map import GuestMap
 from devicemodel.images.firmware import FirmwareSources
 from devicemodel.images.source import Image, Sources
 from devicemodel.ram_image import RamImage
 from handoff.addresses import PAGE
-from handoff.descriptor import Descriptor, Role, StagedImage
+from handoff.descriptor import Descriptor, Insert, Role, StagedImage
 from handoff.descriptor_codec import decode_descriptor
 from handoff.errors import DescriptorRefused
 from handoff.guest_ram import GuestRam
-from handoff.platforms import OPTION_ROM_AREA
+from handoff.platforms import OPTION_ROM_AREA, Platform, Until, ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def discover(frame: bytes, generation: int, ram: GuestRam, native: Native | None
         raise DescriptorRefused("frame.generation", f"is {found}, the state says {generation}")
     guest = GuestMap(descriptor.e820, descriptor.reserved)
     _check_map(guest)
+    if descriptor.insert is Insert.PCI_ROM:
+        _check_known_block(guest)
     if not OPTION_ROM_AREA.contains(descriptor.rom_window):
         raise DescriptorRefused(
             "window_start", f"{descriptor.rom_window} is not within {OPTION_ROM_AREA}"
@@ -102,6 +105,19 @@ def _check_map(guest: GuestMap) -> None:
         raise DescriptorRefused("e820", f"leaves no staging area: {error}") from error
     if guest.low_ram_end % PAGE:
         raise DescriptorRefused("e820", f"low RAM ends at {guest.low_ram_end:#x}, not on a page")
+
+
+def _check_known_block(guest: GuestMap) -> None:
+    """Raises: DescriptorRefused if something else could lie where a fixed ROM looks for its
+    parameter block: an image, or a part of the kernel that firmware does not keep away."""
+    ram = any(where.contains(KNOWN_BLOCK) for where in guest.e820.ram())
+    kept = any(where.contains(KNOWN_BLOCK) for where in ranges(guest.reserved, Until.BEV))
+    if not (ram and kept):
+        raise DescriptorRefused(
+            "insert",
+            f"{Insert.PCI_ROM.value} needs RAM at {KNOWN_BLOCK} within a range that is reserved "
+            f"until the BEV, as on platform {Platform.XEN_HVM.value}",
+        )
 
 
 def _ram_image(descriptor: Descriptor, role: Role, ram: GuestRam) -> Image | None:

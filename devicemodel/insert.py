@@ -25,8 +25,8 @@ _ALWAYS_THE_SAME = (slice(0, CHECKSUM_AT), slice(NAME_AT, _HEAD_BYTES))
 class Inserted:
     moved: Moved
     rom: GpaRange | None
-    """in its slot of the window, or in staging where firmware gets a copy; None: the plan has
-    firmware that needs none"""
+    """in its slot of the window, or in staging where firmware gets a copy; None: firmware has it
+    already, or the plan has firmware that needs none"""
     landed: tuple[Landed, ...]
     """all that must be unchanged when the guest is let go"""
 
@@ -47,16 +47,16 @@ def insert(moved: Moved, ram: GuestRam) -> Inserted:
         return Inserted(moved, slot, (*moved.landed, landed))
     # The whole page: what the plan names is then the same however the images came here.
     block = encode(plan.block).ljust(plan.block_range.size, b"\0")
+    told = _write("parameter block", plan.block_range.start, block, ram)
+    if plan.rom_staging is None:
+        return Inserted(moved, None, (*moved.landed, told))
     rom = rom_image(plan.block_range.start)
     if descriptor.insert is Insert.WINDOW:
         slot = free_slot(descriptor, rom, ram)
     else:
         slot = GpaRange(plan.rom_staging.start, len(rom))
-    written = (
-        _write("parameter block", plan.block_range.start, block, ram),
-        _write("BIOS extension", slot.start, rom, ram),
-    )
-    return Inserted(moved, slot, (*moved.landed, *written))
+    written = _write("BIOS extension", slot.start, rom, ram)
+    return Inserted(moved, slot, (*moved.landed, told, written))
 
 
 def _write(name: str, at: Gpa, data: bytes, ram: GuestRam) -> Landed:

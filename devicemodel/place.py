@@ -17,7 +17,7 @@ from devicemodel.images.source import Sources
 from devicemodel.plan import BootPlan
 from devicemodel.verify import Verified
 from handoff.addresses import MIB, align_down, align_up
-from handoff.descriptor import Descriptor, EntryMode, Subarch
+from handoff.descriptor import Descriptor, EntryMode, Insert, Subarch
 from handoff.errors import ConfigError, DoesNotFit, PlacementError
 
 Plan = BootPlan | FwCfgPlan | FirmwarePlan
@@ -37,7 +37,7 @@ def place(verified: Verified, roms: OptionRoms | None = None) -> Placed:
     enough."""
     guest = verified.found.guest
     try:
-        return Placed(verified, _plan(verified, guest, roms))
+        plan = _plan(verified, guest, roms)
     except DoesNotFit as error:
         enough = _enough_more_memory(verified, guest, roms)
         remedy = (
@@ -46,6 +46,9 @@ def place(verified: Verified, roms: OptionRoms | None = None) -> Placed:
             else "no amount of memory below 4 GiB would do"
         )
         raise DoesNotFit(error.problem, remedy) from error
+    if isinstance(plan, BootPlan) and verified.found.descriptor.insert is Insert.PCI_ROM:
+        plan = plan.for_fixed_rom()
+    return Placed(verified, plan)
 
 
 def _plan(verified: Verified, guest: GuestMap, roms: OptionRoms | None) -> Plan:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from devicemodel.bios_extension.block import ParameterBlock
+from devicemodel.bios_extension.block import KNOWN_BLOCK, ParameterBlock
 from devicemodel.images.source import ImageSlice
 from handoff.addresses import GpaRange, first_overlap
 from handoff.report import PlacedRange, When
@@ -39,15 +39,20 @@ class BootPlan:
     block: ParameterBlock
     block_range: GpaRange
     """where the parameter block waits for the BIOS extension"""
-    rom_staging: GpaRange
-    """where the BIOS extension lies if firmware gets it as a file"""
+    rom_staging: GpaRange | None
+    """where the BIOS extension lies if firmware gets it as a file; None: it has it already"""
 
     @property
     def kept(self) -> tuple[GpaRange, ...]:
         """What is used beside the placements."""
-        return (self.block_range, self.rom_staging)
+        rom = () if self.rom_staging is None else (self.rom_staging,)
+        return (self.block_range, *rom)
+
+    def for_fixed_rom(self) -> BootPlan:
+        """The same for a ROM that firmware has already, and that cannot be told where to look."""
+        return replace(self, block_range=KNOWN_BLOCK, rom_staging=None)
 
     def __post_init__(self) -> None:
         waiting = [p.range for p in self.placements if p.when is When.NOW]
-        both = first_overlap((*waiting, self.block_range, self.rom_staging))
+        both = first_overlap((*waiting, *self.kept))
         assert both is None, f"the plan puts two things at {both}"

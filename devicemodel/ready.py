@@ -36,13 +36,13 @@ def report(inserted: Inserted) -> Report:
         assert inserted.rom is not None
         placements.append(PlacedRange("option ROM", inserted.rom, When.NOW, "QEMU's, unmodified"))
     else:
-        assert inserted.rom is not None
-        placements += (
-            PlacedRange(
-                "parameter block", plan.block_range, When.NOW, "read by the BIOS extension"
-            ),
-            PlacedRange("BIOS extension", inserted.rom, When.NOW, "option ROM with BEV"),
+        placements.append(
+            PlacedRange("parameter block", plan.block_range, When.NOW, "read by the BIOS extension")
         )
+        if inserted.rom is not None:
+            placements.append(
+                PlacedRange("BIOS extension", inserted.rom, When.NOW, "option ROM with BEV")
+            )
     return Report(
         plan.method,
         tuple(sorted(placements, key=lambda placed: (placed.range.start, placed.name))),

@@ -74,6 +74,9 @@ class Insert(Enum):
     """the device model writes the ROM into a slot of the option-ROM window"""
     GENROMS = "genroms"
     """the ROM stays in staging; the toolstack hands firmware a bounded copy"""
+    PCI_ROM = "pci-rom"
+    """the ROM was made the expansion ROM of a PCI device when the machine was created; only its
+    parameter block is written, at the location that every copy of the ROM knows"""
 
 
 @dataclass(frozen=True, slots=True)

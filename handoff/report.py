@@ -66,16 +66,16 @@ class Report:
     placements: tuple[PlacedRange, ...]
     moves: tuple[MovedRange, ...]
     rom: GpaRange | None
-    """the BIOS extension: in its slot (WINDOW) or in staging (GENROMS); None: there is none,
-    as firmware boots without a kernel"""
+    """the BIOS extension: in its slot (WINDOW) or in staging (GENROMS); None: it is a device's
+    (PCI_ROM), or there is none, as firmware boots without a kernel"""
     released_bytes: int
     """staging given back to the host"""
     firmware: Firmware | None = None
     """None: the machine's own, which finds the BIOS extension"""
 
     def __post_init__(self) -> None:
-        if (self.rom is None) == (self.firmware is None):
-            raise ValueError("must have either a rom or firmware")
+        if self.rom is not None and self.firmware is not None:
+            raise ValueError("cannot have both a rom and firmware")
 
 
 def encode_report(report: Report, generation: int) -> bytes:
@@ -131,8 +131,8 @@ def decode_report(frame: bytes) -> tuple[int, Report]:
     entry = fields.each("entry", 1, _read_entry)
     released = fields.integer("released", 0, 1 << 52)
     fields.done()
-    if len(rom) + len(bios) + len(entry) != 1:
-        raise DescriptorRefused("rom", "one of rom, bios and entry must be there, and only one")
+    if len(rom) + len(bios) + len(entry) > 1:
+        raise DescriptorRefused("rom", "only one of rom, bios and entry may be there")
     firmware = BiosRom(bios[0]) if bios else entry[0] if entry else None
     found = Report(method, placements, moves, rom[0] if rom else None, released, firmware)
     return envelope.generation, found

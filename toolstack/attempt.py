@@ -166,6 +166,7 @@ class _Follower:
                 ("firmware", "a kernel") if attempt.boots_firmware else ("a kernel", "firmware")
             )
             raise PeerMisbehaved(f"the report starts {told}, and {asked} was handed over")
+        _check_rom(report, attempt.machine.insert)
         rom = None
         if attempt.machine.insert is Insert.GENROMS:
             rom = snapshot(report, attempt.memory.ram)
@@ -190,6 +191,14 @@ class _Follower:
         assert self._machine is not None
         assert self._side.report is not None
         return LetGo(self._machine, self._side.report)
+
+
+def _check_rom(report: Report, insert: Insert) -> None:
+    """Raises: PeerMisbehaved if the ROM of a kernel is missing, or nobody asked for one."""
+    wanted = report.firmware is None and insert is not Insert.PCI_ROM
+    if (report.rom is not None) != wanted:
+        told, asked = ("no rom", "one") if wanted else ("a rom", "none")
+        raise PeerMisbehaved(f"the report has {told}, and {insert.value} takes {asked}")
 
 
 def snapshot(report: Report, ram: GuestRam) -> bytes | None:

@@ -31,6 +31,9 @@ STEP_BYTES: Final = 16
 MAX_STEPS: Final = (BLOCK_MAX_BYTES - BLOCK_HEADER_BYTES) // STEP_BYTES
 
 DEFAULT_BLOCK_GPA: Final = Gpa(0x001F0000)
+KNOWN_BLOCK: Final = GpaRange(DEFAULT_BLOCK_GPA, BLOCK_MAX_BYTES)
+"""Where a ROM that was told nothing else looks: in hvmloader's MiB, above hvmloader and what the
+domain builder puts behind it, and below all staging."""
 
 SCRATCH: Final = GpaRange.between(0x7000, 0x9000)
 """Low memory the ROM works in: its copy of the block, its GDT, the raw E820 map. Firmware has

@@ -40,7 +40,7 @@ init:                                   ; offset 3: called once, when the ROM is
 block_gpa:
         dd DEFAULT_BLOCK                ; 8: where the parameter block is, see rom.py
         db 'direct boot', 0             ; 0x0c: a name for hex dumps
-        dw 0                            ; 0x18: no PCI data structure
+        dw pcir                         ; 0x18
         dw pnp                          ; 0x1a
         times 0x20 - ($ - $$) db 0
 pnp:
@@ -62,6 +62,22 @@ pnp:
         dw 0                            ; no static resources
 PNP_INDICATORS  equ 0x64                ; IPL device, may be cached and shadowed
 PNP_SUM         equ '$' + 'P' + 'n' + 'P' + 1 + 2 + PNP_INDICATORS
+
+; ---- PCI data structure: without it, firmware takes no ROM from a PCI device -----------------
+        align 4, db 0
+pcir:
+        db 'PCIR'
+        dw 0x5853, 0x0001               ; vendor, device: the Xen platform device
+        dw 0                            ; no vital product data
+        dw pcir_end - pcir
+        db 0                            ; revision
+        db 0x00, 0x80, 0xff             ; class: the device's
+        dw ROM_BLOCKS
+        dw 0                            ; revision of the code
+        db 0                            ; code for a PC
+        db 0x80                         ; the last image
+        dw 0
+pcir_end:
 
 vendor:         db 'stubdom-direct-boot', 0
 product:        db 'Direct kernel boot', 0

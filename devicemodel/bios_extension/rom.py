@@ -2,7 +2,7 @@
 
 The code is rom.asm, assembled to rom.bin; here only two fields are filled in. Sources: Plug and
 Play BIOS specification 1.0A section 3 (option ROM header, expansion header, BEV); BIOS Boot
-Specification 1.01.
+Specification 1.01; PCI Firmware Specification 3.0 section 5.1 (PCI data structure).
 """
 
 from __future__ import annotations
@@ -29,13 +29,20 @@ _LENGTH_AT: Final = 0x02
 CHECKSUM_AT: Final = 0x07
 _BLOCK_GPA_AT: Final = 0x08
 NAME_AT: Final = 0x0C
+_PCIR_POINTER_AT: Final = 0x18
 _PNP_POINTER_AT: Final = 0x1A
 _HEADER_BYTES: Final = 0x1C
 _NAME: Final = b"direct boot\0"
 _PNP: Final = struct.Struct("<4sBBHBBIHH3sBHHHHH")
 _IPL_DEVICE: Final = 0x04
+_PCIR: Final = struct.Struct("<4sHHHHB3sHHBBH")
+_LAST_IMAGE: Final = 0x80
+
+PCI_ID: Final = (0x5853, 0x0001)
+"""Vendor and device of the Xen platform device, whose expansion ROM this can be."""
 
 assert _PNP.size == 32
+assert _PCIR.size == 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ def check_rom(image: bytes) -> RomHeader:
         raise _refused("name", NAME_AT, image[NAME_AT:_HEADER_BYTES].hex(), "not our ROM")
     (block_gpa,) = struct.unpack_from("<I", image, _BLOCK_GPA_AT)
     check_block_place(GpaRange(Gpa(block_gpa), BLOCK_MAX_BYTES))
+    _check_pcir(image)
     return RomHeader(len(image), Gpa(block_gpa), _check_pnp(image))
 
 
@@ -106,6 +114,23 @@ def _check_pnp(image: bytes) -> int:
     if not _HEADER_BYTES <= bev < len(image):
         raise _refused("$PnP BEV", at + 0x1A, bev, f"must be inside {len(image):#x} bytes")
     return int(bev)
+
+
+def _check_pcir(image: bytes) -> None:
+    """The PCI data structure, without which firmware takes no ROM from a PCI device."""
+    (at,) = struct.unpack_from("<H", image, _PCIR_POINTER_AT)
+    if at % 4 or not _HEADER_BYTES <= at <= len(image) - _PCIR.size:
+        raise _refused("PCIR pointer", _PCIR_POINTER_AT, at, "must be 4-aligned, in the ROM")
+    found = _PCIR.unpack_from(image, at)
+    signature, vendor, device, _, length, _, _, sectors, _, code, indicator, _ = found
+    if signature != b"PCIR" or length != _PCIR.size:
+        raise _refused("PCIR", at, image[at : at + 12].hex(), "must be PCIR, 24 bytes")
+    if (vendor, device) != PCI_ID:
+        raise _refused("PCIR vendor, device", at + 4, f"{vendor:04x}:{device:04x}", "not ours")
+    if sectors * SECTOR_BYTES != len(image):
+        raise _refused("PCIR length", at + 0x10, sectors, f"{len(image):#x} bytes are there")
+    if code != 0 or indicator != _LAST_IMAGE:
+        raise _refused("PCIR code, indicator", at + 0x14, indicator, "must be the only PC image")
 
 
 def _refused(field: str, offset: int, found: int | str, remedy: str) -> LayoutError:

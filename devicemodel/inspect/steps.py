@@ -27,8 +27,9 @@ def placed(plan: Plan) -> tuple[PlacedRange, ...]:
     if isinstance(plan, BootPlan):
         why = "read by the BIOS extension"
         entries.append(PlacedRange("parameter block", plan.block_range, When.NOW, why))
-        why = "copied by firmware, or in a ROM window"
-        entries.append(PlacedRange("BIOS extension", plan.rom_staging, When.NOW, why))
+        if plan.rom_staging is not None:
+            why = "copied by firmware, or in a ROM window"
+            entries.append(PlacedRange("BIOS extension", plan.rom_staging, When.NOW, why))
     return tuple(sorted(entries, key=lambda entry: (entry.range, entry.name)))
 
 

@@ -8,10 +8,11 @@ import pytest
 from devicemodel.discover import discover
 from devicemodel.ram_image import RamImage
 from handoff.addresses import MIB, GpaRange
-from handoff.descriptor import BootMethod, Descriptor, Role
+from handoff.descriptor import BootMethod, Descriptor, Insert, Role
 from handoff.descriptor_codec import encode_descriptor
 from handoff.e820 import E820Entry, E820Map, E820Type
 from handoff.errors import DescriptorRefused
+from handoff.platforms import Platform, Reservation, Until
 from tests.builders import RAMDISK, RELOCATABLE, Guest, host_files, poisoned_guest
 from tests.devicemodel.handover import GENERATION, Staged, discovered, discovered_native, offer
 
@@ -37,6 +38,13 @@ def refusal(guest: Guest, change: Callable[[Descriptor], Descriptor]) -> str:
 
 def ram_map(*ranges: tuple[int, int]) -> E820Map:
     return E820Map(tuple(E820Entry(GpaRange.between(*r), E820Type.RAM) for r in ranges))
+
+
+def reserved(start: int, end: int, until: Until = Until.BEV) -> Reservation:
+    return Reservation(GpaRange.between(start, end), "firmware", until)
+
+
+LOW = reserved(0, 0x7000, Until.ALWAYS)
 
 
 def test_an_offer_becomes_images_that_can_be_read(qemu: Guest) -> None:
@@ -136,3 +144,37 @@ def test_a_map_without_room_to_stage_is_refused(qemu: Guest, e820: E820Map, text
 def test_a_rom_window_outside_the_option_rom_area_is_refused(qemu: Guest, window: GpaRange) -> None:
     said = refusal(qemu, lambda descriptor: replace(descriptor, rom_window=window))
     assert said == f"window_start: {window} is not within [0xc0000, 0xe8000)"
+
+
+def test_a_rom_of_a_device_needs_a_place_for_its_block_that_firmware_keeps(qemu: Guest) -> None:
+    said = refusal(qemu, lambda descriptor: replace(descriptor, insert=Insert.PCI_ROM))
+    assert said == (
+        "insert: pci-rom needs RAM at [0x1f0000, 0x1f1000) within a range that is reserved until "
+        "the BEV, as on platform xen-hvm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "works"),
+    [
+        ({}, True),
+        ({"reserved": (LOW, reserved(0x100000, 0x1F0FFF))}, False),
+        ({"reserved": (LOW, reserved(0x1F0000, 0x1F1000))}, True),
+        ({"reserved": (LOW, reserved(0x100000, 0x200000, Until.ALWAYS))}, False),
+        ({"e820": ram_map((0, 0x1F0800), (0x200000, 64 * MIB))}, False),
+    ],
+)
+def test_the_known_place_is_ram_that_no_image_lies_in(
+    change: dict[str, object], works: bool
+) -> None:
+    with poisoned_guest(Platform.XEN_HVM) as xen:
+
+        def changed(descriptor: Descriptor) -> Descriptor:
+            return replace(descriptor, insert=Insert.PCI_ROM, **change)  # type: ignore[arg-type]
+
+        if not works:
+            assert refusal(xen, changed).startswith("insert: pci-rom needs RAM at ")
+            return
+        kernel = xen.stage(Role.KERNEL, KERNEL, 0x400000)
+        frame = encode_descriptor(changed(xen.descriptor([kernel])), GENERATION)
+        assert discover(frame, GENERATION, xen.ram, None).descriptor.insert is Insert.PCI_ROM

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from devicemodel.bios_extension.block import KNOWN_BLOCK
 from devicemodel.bios_extension.block_codec import decode, encode
 from devicemodel.bios_extension.rom import check_rom, rom_image
 from devicemodel.insert import free_slot, insert
@@ -57,13 +58,21 @@ def test_as_a_file_the_rom_stays_in_staging_and_the_window_is_left_alone(qemu: G
     assert qemu.poisoned(GpaRange.between(0xC0000, 0x100000))
 
 
+def test_of_a_rom_that_a_device_has_only_the_block_is_written(xen: Guest) -> None:
+    ready = moved(xen, Insert.PCI_ROM)
+    done = insert(ready, xen.ram)
+    assert done.rom is None
+    assert [one.range for one in done.landed[len(ready.landed) :]] == [KNOWN_BLOCK]
+    assert xen.poisoned(GpaRange.between(0xC0000, KNOWN_BLOCK.start))
+
+
 @pytest.mark.parametrize("how", Insert)
-def test_the_block_in_ram_is_the_plans(qemu: Guest, how: Insert) -> None:
-    done = insert(moved(qemu, how), qemu.ram)
+def test_the_block_in_ram_is_the_plans(xen: Guest, how: Insert) -> None:
+    done = insert(moved(xen, how), xen.ram)
     plan = done.moved.placed.plan
     (landed,) = [one for one in done.landed if one.name == "parameter block"]
     assert landed.range == plan.block_range
-    found = qemu.ram.read(landed.range)
+    found = xen.ram.read(landed.range)
     length = len(encode(plan.block))
     assert decode(found[:length]) == plan.block
     assert found[length:] == bytes(plan.block_range.size - length)

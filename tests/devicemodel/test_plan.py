@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from devicemodel.bios_extension.block import ParameterBlock, RealModeEntry
+from devicemodel.bios_extension.block import KNOWN_BLOCK, ParameterBlock, RealModeEntry
 from devicemodel.plan import BootPlan, Placement
 from handoff.addresses import Gpa, GpaRange
 from handoff.report import PlacedRange, When
@@ -36,3 +36,9 @@ def test_what_must_be_there_before_the_guest_starts_never_shares_a_byte(
 ) -> None:
     with pytest.raises(AssertionError, match="two things"):
         replace(PLAN, **changes)  # type: ignore[arg-type]
+
+
+def test_for_a_rom_that_firmware_has_only_the_blocks_place_changes() -> None:
+    fixed = PLAN.for_fixed_rom()
+    assert fixed.kept == (KNOWN_BLOCK,)
+    assert replace(fixed, block_range=PLAN.block_range, rom_staging=PLAN.rom_staging) == PLAN

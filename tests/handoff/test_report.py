@@ -112,11 +112,16 @@ def test_a_bios_larger_than_any_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"rom": []}, {"bios": [{"start": 0, "size": 1}]}, {"entry": [{"eip": 1, "ebx": 2}]}],
+    [{"bios": [{"start": 0, "size": 1}]}, {"entry": [{"eip": 1, "ebx": 2}]}],
 )
 def test_a_guest_is_started_in_one_way(change: dict[str, Any]) -> None:
     text = refusal(changed(lambda tree: tree.update(change)))
-    assert text == "rom: one of rom, bios and entry must be there, and only one"
+    assert text == "rom: only one of rom, bios and entry may be there"
+
+
+def test_the_rom_of_a_device_is_nowhere_in_ram() -> None:
+    fixed = replace(REPORT, rom=None)
+    assert decode_report(changed(lambda tree: tree.update(rom=[]))) == (7, fixed)
 
 
 @given(reports(), generations)

@@ -475,6 +475,30 @@ async def test_firmware_that_looks_into_ram_gets_none(scene: Scene) -> None:
     assert scene.machine.roms == [None]
 
 
+async def test_the_rom_of_a_device_is_not_looked_for_in_ram(scene: Scene) -> None:
+    scene.machine.insert = Insert.PCI_ROM
+    await scene.play(lambda stubdomain: stubdomain.honest(replace(REPORT, rom=None)))
+    assert scene.machine.roms == [None]
+
+
+@pytest.mark.parametrize(
+    ("insert", "report", "text"),
+    [
+        (Insert.PCI_ROM, REPORT, "the report has a rom, and pci-rom takes none"),
+        (Insert.WINDOW, replace(REPORT, rom=None), "the report has no rom, and window takes one"),
+        (Insert.GENROMS, replace(REPORT, rom=None), "the report has no rom, and genroms takes one"),
+    ],
+)
+async def test_a_rom_is_reported_where_one_was_asked_for(
+    insert: Insert, report: Report, text: str, scene: Scene
+) -> None:
+    scene.machine.insert = insert
+    error = await scene.refusal(lambda stubdomain: stubdomain.honest(report))
+    assert isinstance(error, PeerMisbehaved)
+    assert str(error) == text
+    assert scene.machine.deeds == []
+
+
 @pytest.mark.parametrize(
     "rom",
     [bytes(512), b"\x55\xaa\x02" + bytes(509), b"\x55\xaa\x00" + bytes(509)],

@@ -45,6 +45,16 @@ def test_the_expansion_header_offers_a_bev_and_no_bcv() -> None:
     assert image[product:].startswith(b"Direct kernel boot\0")
 
 
+def test_the_pci_data_structure_names_the_xen_platform_device() -> None:
+    image = rom_image()
+    (pointer,) = struct.unpack_from("<H", image, 0x18)
+    fields = struct.unpack_from("<4sHHHHB3sHHBBH", image, pointer)
+    signature, vendor, device, _, length, _, class_code, sectors, _, code, indicator, _ = fields
+    assert (signature, vendor, device, length) == (b"PCIR", 0x5853, 0x0001, 24)
+    assert class_code == bytes.fromhex("0080ff")
+    assert (sectors * 512, code, indicator) == (len(image), 0, 0x80)
+
+
 def test_init_says_an_ipl_device_is_attached_and_returns() -> None:
     assert rom_image()[3:7] == bytes.fromhex("b82000cb")  # mov ax, 0x20; retf
 
@@ -94,6 +104,15 @@ def test_a_rom_with_a_tail_is_refused(tail: int) -> None:
     [
         (0x00, 0x54, "signature"),
         (0x0C, 0x44, "name"),
+        (0x18, 0x41, "PCIR pointer"),
+        (0x19, 0x0A, "PCIR pointer"),
+        (0x40, 0x70, "PCIR"),
+        (0x44, 0x36, "vendor"),
+        (0x46, 0x02, "device"),
+        (0x4A, 0x1C, "PCIR"),
+        (0x50, 0x04, "length"),
+        (0x54, 0x03, "code"),
+        (0x55, 0x00, "indicator"),
         (0x1A, 0x21, "pointer"),
         (0x1B, 0x0A, "pointer"),
         (0x20, 0x00, "PnP"),
