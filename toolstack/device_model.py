@@ -11,8 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -96,6 +96,9 @@ class DeviceModelProcess:
     def __init__(self, process: _Child, pidfd: int) -> None:
         self._process = process
         self._pidfd = pidfd
+        self._inside: dict[int, int] = {}
+        """pidfds of what it started, by their pids: the one who writes guest RAM, if that is
+        confined in a pid namespace, whose waiter is all that we started"""
         self.log_ended = trio.Event()
         self.last_line = ""
         """of its log, printable and cut"""
@@ -114,21 +117,37 @@ class DeviceModelProcess:
             await self.log_ended.wait()
         return f"{how}, its last words: {self.last_line}" if self.last_line else how
 
+    def look_inside(self) -> None:
+        """Remembers what it started, which nobody finds any more when its waiter is killed."""
+        for pid in _children(self.pid):
+            if pid not in self._inside:
+                with suppress(ProcessLookupError):
+                    self._inside[pid] = os.pidfd_open(pid)
+
+    def heard(self, line: str) -> None:
+        """Takes a line of its log; it tells there that it has confined itself."""
+        if not self._inside:
+            self.look_inside()
+        self.last_line = line
+
     async def reap(self) -> None:
         """Kills it if it still runs and waits until it is gone, at most REAP_S seconds."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + REAP_S):
             if self._process.poll() is None:
-                with ExitStack() as opened:
-                    # In a pid namespace the one who writes guest RAM is our child's child, which
-                    # the next attempt must not meet: the waiter's end is not yet its end.
-                    inside = [opened.enter_context(_pidfd(pid)) for pid in _children(self.pid)]
-                    self._process.kill()
-                    for pidfd in (fd for fd in inside if fd is not None):
-                        with suppress(ProcessLookupError):
-                            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                        await trio.lowlevel.wait_readable(pidfd)
-                await trio.lowlevel.wait_readable(self._pidfd)
-                self._process.wait()
+                self.look_inside()
+                self._process.kill()
+            # The next attempt must not meet it, and the waiter's end is not yet its end.
+            for pidfd in self._inside.values():
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                await trio.lowlevel.wait_readable(pidfd)
+            await trio.lowlevel.wait_readable(self._pidfd)
+            self._process.wait()
+
+    def close(self) -> None:
+        """Lets go of the processes."""
+        for pidfd in (self._pidfd, *self._inside.values()):
+            os.close(pidfd)
 
 
 def _children(pid: int) -> list[int]:
@@ -137,20 +156,6 @@ def _children(pid: int) -> list[int]:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-
-
-@contextmanager
-def _pidfd(pid: int) -> Iterator[int | None]:
-    """A descriptor of the process; None if it is gone."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        yield None
-        return
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 @asynccontextmanager
@@ -177,8 +182,7 @@ async def device_model(
         connection.handed_over()
         if command.ioreqs is not None:
             command.ioreqs.close()
-    pidfd = os.pidfd_open(process.pid)
-    running = DeviceModelProcess(process, pidfd)
+    running = DeviceModelProcess(process, os.pidfd_open(process.pid))
     try:
         async with trio.open_nursery() as nursery:
             pipe = trio.lowlevel.FdStream(read_end)
@@ -191,7 +195,7 @@ async def device_model(
                     await running.log_ended.wait()
                 nursery.cancel_scope.cancel()
     finally:
-        os.close(pidfd)
+        running.close()
         connection.close()
 
 
@@ -269,7 +273,7 @@ async def _relay_log(
 
     def relay(line: bytes) -> None:
         nonlocal shown
-        process.last_line = printable(line.decode("utf-8", "replace"), LOG_LINE_MAX)
+        process.heard(printable(line.decode("utf-8", "replace"), LOG_LINE_MAX))
         shown += 1
         if shown <= LOG_LINES_MAX:
             progress.log("device model", process.last_line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -179,6 +180,32 @@ async def test_what_it_started_is_gone_with_it_though_its_log_ended_before() -> 
     async with running(PARENT_OF_A_SILENT_CHILD, Recorder()) as (process, _):
         await process.log_ended.wait()
     assert not at_work(int(process.last_line))
+
+
+SILENT_INSIDE = """
+import os, sys, time
+from handoff.confinement import Mode, Profile, confine, prepare
+os.write(2, b'not yet confined\\n')
+confine(prepare(mode=Mode.AUTO, keep_fds=(2,)), Profile.DEVICE_MODEL)
+memory = bytearray(256 << 20)
+os.write(2, b'confined\\n')
+os.close(2)
+time.sleep(600)
+"""
+
+
+def only_child(process: int) -> int:
+    (child,) = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return int(child)
+
+
+async def test_when_its_waiter_alone_is_killed_the_one_inside_is_waited_for() -> None:
+    async with running(SILENT_INSIDE, Recorder()) as (process, _):
+        await process.log_ended.wait()
+        inside = only_child(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert await process.wait() == "killed by SIGKILL, its last words: confined"
+    assert not at_work(inside)
 
 
 async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
