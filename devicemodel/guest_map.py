@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from handoff.addresses import FOUR_GIB, MIB, Gpa, GpaRange, align_down, align_up
+from handoff.addresses import FOUR_GIB, MIB, PAGE, Gpa, GpaRange, align_down, align_up
 from handoff.e820 import E820Entry, E820Map
 from handoff.errors import DoesNotFit
-from handoff.platforms import Reservation, Until, ranges, staging_window
+from handoff.platforms import TOP_KEPT_BYTES, Reservation, Until, ranges, staging_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,24 @@ class GuestMap:
                 return f"{entry.range} belongs to {entry.owner}"
         return None
 
+    def unavailable(self, where: GpaRange, name: str, *, at_bev: bool) -> DoesNotFit | None:
+        """The refusal of `name` if `where` cannot be used, as for `conflict`; None if it can."""
+        conflict = self.conflict(where, at_bev=at_bev)
+        if conflict is None:
+            return None
+        remedy = "it cannot run on this platform"
+        limit = self.low_ram_end - TOP_KEPT_BYTES if at_bev else self.staging.end
+        if where.end > limit:
+            missing = align_up(where.end - limit, MIB) // MIB
+            remedy = f"give the guest at least {missing} MiB more memory"
+        return DoesNotFit(f"{name} needs {where}, but {conflict}", remedy)
+
+    def require(self, where: GpaRange, name: str) -> None:
+        """Raises: DoesNotFit if `where` cannot be used once firmware is done."""
+        refusal = self.unavailable(where, name, at_bev=True)
+        if refusal is not None:
+            raise refusal
+
 
 class Space:
     """What is still free while one plan is made; each claim takes a piece away."""
@@ -110,6 +128,10 @@ class Space:
             if start + size <= hole.end:
                 return self.take(GpaRange(Gpa(start), size))
         raise self._no_room(name, size, align, within)
+
+    def small(self, size: int, name: str) -> GpaRange:
+        """Takes whole pages at the top of staging. Raises: DoesNotFit."""
+        return self.highest(size, PAGE, self.guest.staging, name)
 
     def _no_room(self, name: str, size: int, align: int, within: GpaRange) -> DoesNotFit:
         """The refusal of what fits nowhere in `within`."""

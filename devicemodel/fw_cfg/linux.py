@@ -22,7 +22,6 @@ from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.linux import LinuxKernel
 from devicemodel.images.linux.cmdline import check_cmdline
 from devicemodel.images.linux.low_memory import LowMemory
-from devicemodel.images.linux.placement import require
 from devicemodel.images.linux.told import Told, real_mode_part
 from devicemodel.images.setup_header import SetupHeader
 from devicemodel.images.source import Image, Sources
@@ -78,8 +77,8 @@ def plan_linux_rom(kernel: LinuxKernel, sources: Sources, guest: GuestMap, rom: 
         *(() if ramdisk is None else ramdisk.targets),
     )
     for target in targets[:3]:
-        require(target.range, guest, target.name)
-    require(unpacks, guest, f"kernel (init_size {unpacks.size:#x})")
+        guest.require(target.range, target.name)
+    guest.require(unpacks, f"kernel (init_size {unpacks.size:#x})")
     _check_clear(targets[3:], unpacks)
     payload = kernel.payload
     parts = [payload, *((sources.ramdisk.whole(),) if sources.ramdisk else ())]

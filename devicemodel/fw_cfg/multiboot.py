@@ -19,7 +19,6 @@ from devicemodel.fw_cfg.plan import FwCfgPlan, Target, check_targets
 from devicemodel.fw_cfg.waiting import wait_for_rom, waiting_placements
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import Segment, footprint
-from devicemodel.images.linux.placement import require
 from devicemodel.images.multiboot import MultibootKernel
 from devicemodel.images.multiboot_info import BOOT_DEVICE, FLAGS
 from devicemodel.images.source import Image, Sources
@@ -63,7 +62,7 @@ def plan_multiboot_rom(
         Target("multiboot information", LOW),
     )
     for target in targets:
-        require(target.range, guest, target.name)
+        guest.require(target.range, target.name)
     parts = [one.whole() for one in sources.modules]
     waiting = wait_for_rom(parts, targets, Space(guest))
     modules = [one.part.image for one in waiting]

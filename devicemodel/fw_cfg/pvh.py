@@ -14,7 +14,6 @@ from devicemodel.fw_cfg.ramdisk import ramdisk_range
 from devicemodel.fw_cfg.waiting import wait_for_rom, waiting_placements
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import Segment
-from devicemodel.images.linux.placement import unavailable
 from devicemodel.images.pvh import PvhKernel
 from devicemodel.images.source import Sources
 from devicemodel.plan import Placement
@@ -70,7 +69,7 @@ def plan_pvh_rom(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom: byte
 
 def _segment(segment: Segment, guest: GuestMap) -> Placement:
     name = f"kernel segment (p_paddr {segment.range.start:#x})"
-    refusal = unavailable(segment.range, guest, name, at_bev=False)
+    refusal = guest.unavailable(segment.range, name, at_bev=False)
     if refusal is not None:
         raise refusal
     content = bytes(segment.content).ljust(segment.range.size, b"\0")

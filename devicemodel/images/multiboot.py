@@ -18,7 +18,6 @@ from devicemodel.bios_extension.block import (
 )
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import EM_386, ElfFile, Segment, is_elf, read_elf
-from devicemodel.images.linux.placement import place_small
 from devicemodel.images.modules import place_modules
 from devicemodel.images.multiboot_header import (
     MAGIC_2,
@@ -112,7 +111,7 @@ def plan_multiboot(
     cmdline = _string(sources.kernel, sources.cmdline)
     strings = [_string(image, image.arguments) for image in sources.modules]
     size = info_bytes(cmdline, strings)
-    at = place_small(space, size, "multiboot information").start
+    at = space.small(size, "multiboot information").start
     listed = [Module(p.range, string) for p, string in zip(modules, strings, strict=True)]
     info = multiboot_info(at, cmdline, listed)
     assert len(info) == size
@@ -129,8 +128,8 @@ def plan_multiboot(
             steps=placed.steps,
             e820=memory_map_of(at, len(modules)),
         ),
-        block_range=place_small(space, BLOCK_MAX_BYTES, "parameter block"),
-        rom_staging=place_small(space, rom_bytes, "BIOS extension"),
+        block_range=space.small(BLOCK_MAX_BYTES, "parameter block"),
+        rom_staging=space.small(rom_bytes, "BIOS extension"),
     )
 
 

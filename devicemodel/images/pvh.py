@@ -16,7 +16,6 @@ from devicemodel.bios_extension.block import (
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import ElfFile, Segment, footprint
 from devicemodel.images.elf_notes import Relocation, read_xen_notes
-from devicemodel.images.linux.placement import place_small
 from devicemodel.images.modules import place_modules
 from devicemodel.images.segments import moved, place_segments, require_segments
 from devicemodel.images.source import Sources
@@ -73,7 +72,7 @@ def plan_pvh(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom_bytes: in
     modules = place_modules(sources.modules, space)
     lines = [image.arguments for image in sources.modules]
     info_size = start_info_bytes(sources.cmdline, lines)
-    at = place_small(space, info_size, "start info").start
+    at = space.small(info_size, "start info").start
     listed = [Module(p.range, line) for p, line in zip(modules, lines, strict=True)]
     info = start_info(at, sources.cmdline, listed)
     assert len(info) == info_size
@@ -91,8 +90,8 @@ def plan_pvh(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom_bytes: in
             e820=memory_map_of(at, len(modules)),
             rsdp=rsdp_of(at),
         ),
-        block_range=place_small(space, BLOCK_MAX_BYTES, "parameter block"),
-        rom_staging=place_small(space, rom_bytes, "BIOS extension"),
+        block_range=space.small(BLOCK_MAX_BYTES, "parameter block"),
+        rom_staging=space.small(rom_bytes, "BIOS extension"),
     )
 
 

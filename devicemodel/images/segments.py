@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from devicemodel.bios_extension.block import Copy, Step, Zero
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import Segment, footprint
-from devicemodel.images.linux.placement import require
 from devicemodel.plan import Placement
 from handoff.addresses import PAGE, Gpa, GpaRange
 from handoff.report import When
@@ -25,7 +24,7 @@ def require_segments(segments: Sequence[Segment], guest: GuestMap) -> None:
     """Raises: DoesNotFit naming what is in the way of one of them, once firmware is done."""
     # The one that needs most memory first, so that its refusal says how much is enough.
     for segment in reversed(segments):
-        require(segment.range, guest, f"kernel segment (p_paddr {segment.range.start:#x})")
+        guest.require(segment.range, f"kernel segment (p_paddr {segment.range.start:#x})")
 
 
 def place_segments(segments: Sequence[Segment], guest: GuestMap, space: Space) -> PlacedSegments:

@@ -12,7 +12,6 @@ from devicemodel.images.source import Image, ImageSlice
 from devicemodel.plan import Placement
 from handoff.addresses import MIB, PAGE, Gpa, GpaRange, align_up
 from handoff.errors import DoesNotFit, PlacementError
-from handoff.platforms import TOP_KEPT_BYTES
 from handoff.report import When
 
 RELOCATED_BASE = Gpa(2 * MIB)
@@ -107,34 +106,14 @@ def _ways(header: SetupHeader, size: int, footprint: int) -> Iterator[_Wanted]:
 def _refusal(way: _Wanted, guest: GuestMap, name: str) -> DoesNotFit | None:
     # The one that needs more memory first, so that its refusal says how much is enough.
     for where in sorted(way.taken, reverse=True):
-        refusal = unavailable(where, guest, name, at_bev=True)
+        refusal = guest.unavailable(where, name, at_bev=True)
         if refusal is not None:
             return refusal
-    return unavailable(way.load, guest, "kernel", at_bev=False) if way.now else None
+    return guest.unavailable(way.load, "kernel", at_bev=False) if way.now else None
 
 
 def _unnamed(header: SetupHeader) -> str:
     return "where a zImage unpacks to" if header.is_zimage else "its load address"
-
-
-def unavailable(where: GpaRange, guest: GuestMap, name: str, *, at_bev: bool) -> DoesNotFit | None:
-    """The refusal if `where` is not free now, or not once firmware is done; None if it is."""
-    conflict = guest.conflict(where, at_bev=at_bev)
-    if conflict is None:
-        return None
-    remedy = "it cannot run on this platform"
-    limit = guest.low_ram_end - TOP_KEPT_BYTES if at_bev else guest.staging.end
-    if where.end > limit:
-        missing = align_up(where.end - limit, MIB) // MIB
-        remedy = f"give the guest at least {missing} MiB more memory"
-    return DoesNotFit(f"{name} needs {where}, but {conflict}", remedy)
-
-
-def require(where: GpaRange, guest: GuestMap, name: str) -> None:
-    """Raises: DoesNotFit if `where` is not free once firmware is done."""
-    refusal = unavailable(where, guest, name, at_bev=True)
-    if refusal is not None:
-        raise refusal
 
 
 def place_ramdisk(ramdisk: Image | None, header: SetupHeader, space: Space) -> Placement | None:
@@ -152,8 +131,3 @@ def place_ramdisk(ramdisk: Image | None, header: SetupHeader, space: Space) -> P
     where = space.highest(ramdisk.size, PAGE, within, "ramdisk")
     reason = "highest free below " + ("firmware's zone" if top == window.end else "initrd_addr_max")
     return Placement("ramdisk", where, ramdisk.whole(), When.NOW, reason)
-
-
-def place_small(space: Space, size: int, name: str) -> GpaRange:
-    """Whole pages at the top of staging. Raises: DoesNotFit."""
-    return space.highest(size, PAGE, space.guest.staging, name)

@@ -20,8 +20,6 @@ from devicemodel.images.linux.low_memory import LowMemory, low_memory
 from devicemodel.images.linux.placement import (
     place_kernel,
     place_ramdisk,
-    place_small,
-    require,
 )
 from devicemodel.images.linux.told import Told, real_mode_part
 from devicemodel.images.linux.xen_info import XenInfo, place_xen_info
@@ -65,10 +63,10 @@ def plan_linux(
             "ramdisk: this kernel is older than boot protocol 2.00 and takes none: remove ramdisk="
         )
     low = low_memory(header)
-    require(low.segment, guest, "setup code")
+    guest.require(low.segment, "setup code")
     cmdline = sources.cmdline + b"\0"
     cmdline_at = GpaRange(low.cmdline, len(cmdline))
-    require(cmdline_at, guest, "command line")
+    guest.require(cmdline_at, "command line")
 
     space = Space(guest)
     run = place_kernel(header, kernel.payload, guest, space)
@@ -95,10 +93,10 @@ def plan_linux(
         else "filled by the BIOS extension, address in ESI",
     )
     line = _LowPart("command line", low.cmdline, cmdline, "cmd_line_ptr, low memory")
-    first_waits = place_small(space, len(first.content), first.waiting_name)
-    line_waits = place_small(space, len(cmdline), line.waiting_name)
-    block_range = place_small(space, BLOCK_MAX_BYTES, "parameter block")
-    rom_staging = place_small(space, rom_bytes, "BIOS extension")
+    first_waits = space.small(len(first.content), first.waiting_name)
+    line_waits = space.small(len(cmdline), line.waiting_name)
+    block_range = space.small(BLOCK_MAX_BYTES, "parameter block")
+    rom_staging = space.small(rom_bytes, "BIOS extension")
     tables = _place_page_tables(mode, space)
 
     copies = [Copy(first_waits, low.base), Copy(line_waits, low.cmdline)]
@@ -164,5 +162,5 @@ def _rsdp(mode: EntryMode, low: LowMemory, info: XenInfo | None) -> Gpa | None:
 def _place_page_tables(mode: EntryMode, space: Space) -> Placement | None:
     if mode is not EntryMode.LONG:
         return None
-    where = place_small(space, PAGE_TABLES_BYTES, "page tables")
+    where = space.small(PAGE_TABLES_BYTES, "page tables")
     return Placement("page tables", where, None, When.BEV, "made by the BIOS extension, CR3")

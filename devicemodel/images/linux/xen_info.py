@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devicemodel.guest_map import Space
-from devicemodel.images.linux.placement import place_small
 from devicemodel.images.setup_header import FIELDS, SetupHeader
 from devicemodel.images.start_info import Module, start_info, start_info_bytes
 from devicemodel.plan import Placement
@@ -44,7 +43,7 @@ def place_xen_info(
         )
     modules = () if ramdisk is None else (Module(ramdisk, b""),)
     size = start_info_bytes(cmdline, [module.cmdline for module in modules])
-    where = place_small(space, size, "Xen start info")
+    where = space.small(size, "Xen start info")
     content = start_info(where.start, cmdline, modules)
     placement = Placement("Xen start info", where, content, When.NOW, "hardware_subarch_data")
     return XenInfo(placement, len(modules))
