@@ -11,7 +11,7 @@ from devicemodel.guest_map import Space
 from devicemodel.images.source import ImageSlice
 from devicemodel.move_order import Move, order_moves
 from devicemodel.place import Placed, Plan
-from devicemodel.plan import Placement
+from devicemodel.plan import Placement, Zeros
 from devicemodel.verify import Verified
 from handoff.addresses import PAGE, Gpa, GpaRange
 from handoff.errors import DigestMismatch, ImageError
@@ -72,6 +72,9 @@ def move(placed: Placed, ram: GuestRam) -> Moved:
         if isinstance(p.content, bytes | memoryview):
             ram.write(p.range.start, p.content)
             landed.append(Landed(p.name, p.range, blake3(p.content).digest()))
+        elif isinstance(p.content, Zeros):
+            ram.fill(p.range, 0)
+            landed.append(Landed(p.name, p.range, _digest_of_zeros(p.range.size)))
     released = _release_staging(placed.verified, plan, ram)
     return Moved(placed, tuple(landed), tuple(done), released)
 
@@ -111,6 +114,14 @@ def _copy_file(part: ImageSlice, ram: GuestRam, to: GpaRange) -> bytes:
         ram.write(Gpa(to.start + done), chunk)
         hasher.update(chunk)
         done += len(chunk)
+    return hasher.digest()
+
+
+def _digest_of_zeros(size: int) -> bytes:
+    hasher = blake3()
+    zeros = bytes(min(size, COPY_BUFFER_BYTES))
+    for done in range(0, size, COPY_BUFFER_BYTES):
+        hasher.update(zeros[: size - done])
     return hasher.digest()
 
 

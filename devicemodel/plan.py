@@ -11,12 +11,17 @@ from handoff.report import PlacedRange, When
 
 
 @dataclass(frozen=True, slots=True)
+class Zeros:
+    """As many zeros as the range has bytes: made where they go, not carried there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A range of guest RAM and what has to be in it."""
 
     name: str
     range: GpaRange
-    content: ImageSlice | bytes | memoryview | None
+    content: ImageSlice | bytes | memoryview | Zeros | None
     """bytes of an image, bytes made here (a view where they are many), or None for a range that
     is only kept free"""
     when: When

@@ -11,7 +11,7 @@ from devicemodel.insert import Inserted, insert
 from devicemodel.io_dispatch import IoDispatch
 from devicemodel.move import Moved, move
 from devicemodel.place import Placed, place
-from devicemodel.ready import Ready, ready, report
+from devicemodel.ready import ready, report
 from devicemodel.verify import Verified, verify
 from handoff.guest_ram import GuestRam
 from handoff.report import Report
@@ -20,11 +20,12 @@ from handoff.stages import Stage
 VCPUS = 1
 """Of every guest here: the machines of this release have one."""
 
-Result = Discovered | Verified | Placed | Moved | Inserted | Ready
+Result = Discovered | Verified | Placed | Moved | Inserted | IoDispatch
 
 
 class StageWork:
-    """Does the stages of one offer in guest RAM, and remembers only the last result."""
+    """Does the stages of one offer in guest RAM, and remembers only the last result; of READY, the
+    devices that the guest will ask."""
 
     def __init__(
         self, ram: GuestRam, native: Native | None, roms: OptionRoms | None = None
@@ -52,22 +53,26 @@ class StageWork:
             case Moved() as moved if stage is Stage.INSERTED:
                 self._last = insert(moved, self._ram)
             case Inserted() as inserted if stage is Stage.READY:
-                self._last = ready(inserted, self._ram)
+                ready(inserted, self._ram)
+                # What the kernel was unpacked to is not needed any more, and let go of.
+                self._last = self._devices_of(inserted.moved.placed)
             case _:
                 raise AssertionError(f"{stage} does not follow {type(self._last).__name__}")
 
     def devices(self) -> IoDispatch:
         """The devices that the guest finds here; to be asked for after READY."""
-        assert isinstance(self._last, Ready), self._last
-        placed = self._last.inserted.moved.placed
+        assert isinstance(self._last, IoDispatch), self._last
+        return self._last
+
+    def report(self) -> Report:
+        """What was done; to be asked for between INSERTED and READY."""
+        assert isinstance(self._last, Inserted), self._last
+        return report(self._last)
+
+    def _devices_of(self, placed: Placed) -> IoDispatch:
         dispatch = IoDispatch(self._ram)
         if isinstance(placed.plan, FwCfgPlan):
             e820 = placed.verified.found.descriptor.e820
             items = machine_items(e820.ram_bytes(), VCPUS, placed.plan.items)
             dispatch.claim(PORTS, FwCfg(items, self._ram))
         return dispatch
-
-    def report(self) -> Report:
-        """What was done; to be asked for between INSERTED and READY."""
-        assert isinstance(self._last, Inserted), self._last
-        return report(self._last)

@@ -15,6 +15,7 @@ from devicemodel.fw_cfg.waiting import wait_for_rom, waiting_placements
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import Segment
 from devicemodel.images.pvh import PvhKernel
+from devicemodel.images.segments import loaded
 from devicemodel.images.source import Sources
 from devicemodel.plan import Placement
 from handoff.addresses import FOUR_GIB, GpaRange
@@ -37,9 +38,11 @@ def plan_pvh_rom(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom: byte
             "or take --rom own"
         )
     space = Space(guest)
-    placements = [_segment(segment, guest) for segment in kernel.elf.segments]
-    for placed in placements:
-        space.take(placed.range)
+    placements: list[Placement] = []
+    for segment in kernel.elf.segments:
+        _require(segment, guest)
+        space.take(segment.range)
+        placements += loaded(segment, "kernel")
     cmdline = sources.cmdline + b"\0"
     items: dict[int, Blob] = {
         Key.KERNEL_ENTRY: u32(kernel.entry),
@@ -67,10 +70,9 @@ def plan_pvh_rom(kernel: PvhKernel, sources: Sources, guest: GuestMap, rom: byte
     )
 
 
-def _segment(segment: Segment, guest: GuestMap) -> Placement:
+def _require(segment: Segment, guest: GuestMap) -> None:
+    """Raises: DoesNotFit if it cannot lie there before firmware runs."""
     name = f"kernel segment (p_paddr {segment.range.start:#x})"
     refusal = guest.unavailable(segment.range, name, at_bev=False)
     if refusal is not None:
         raise refusal
-    content = bytes(segment.content).ljust(segment.range.size, b"\0")
-    return Placement("kernel", segment.range, content, When.NOW, "its own address, BSS zeroed")

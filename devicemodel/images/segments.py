@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from devicemodel.bios_extension.block import Copy, Step, Zero
 from devicemodel.guest_map import GuestMap, Space
 from devicemodel.images.elf import Segment, footprint
-from devicemodel.plan import Placement
+from devicemodel.plan import Placement, Zeros
 from handoff.addresses import PAGE, Gpa, GpaRange
 from handoff.report import When
 
@@ -57,6 +57,18 @@ def place_segments(segments: Sequence[Segment], guest: GuestMap, space: Space) -
             placements.append(Placement("kernel BSS", bss, None, When.BEV, reason))
             zeros.append(Zero(bss))
     return PlacedSegments(tuple(placements), (*copies, *zeros))
+
+
+def loaded(segment: Segment, name: str) -> Iterator[Placement]:
+    """The segment's bytes and the zeros behind them, both before the guest starts: for what
+    nothing but the device model clears a BSS for."""
+    size = len(segment.content)
+    if size:
+        place = GpaRange(segment.range.start, size)
+        yield Placement(name, place, segment.content, When.NOW, "its own address")
+    if size < segment.range.size:
+        bss = GpaRange.between(segment.range.start + size, segment.range.end)
+        yield Placement(f"{name} BSS", bss, Zeros(), When.NOW, "zeroed")
 
 
 def moved(segments: Sequence[Segment], to: Gpa) -> tuple[Segment, ...]:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
 
+from devicemodel.images.pvh import PvhKernel
 from devicemodel.stage_work import StageWork
+from handoff.descriptor import BootMethod
 from handoff.errors import DescriptorRefused, DigestMismatch
 from handoff.stages import ORDER, Stage
 from tests.builders import RAMDISK, RELOCATABLE, Guest
-from tests.devicemodel.handover import GENERATION, Staged, offer
+from tests.devicemodel.handover import GENERATION, How, Staged, offer
+from tests.devicemodel.images.elves import PVH_ELF, bzimage, gzip_payload
 
 STAGED = Staged(RELOCATABLE.build(), 0x400000, RAMDISK, 0x600000)
 
@@ -33,6 +37,22 @@ def test_any_other_order_is_our_own_mistake(qemu: Guest) -> None:
                     work.run(stage)
         if following is not None:
             work.run(following)
+
+
+def test_what_a_kernel_was_unpacked_to_is_let_go_of_when_the_guest_may_run(qemu: Guest) -> None:
+    def kept() -> list[PvhKernel]:
+        gc.collect()
+        return [one for one in gc.get_objects() if isinstance(one, PvhKernel)]
+
+    before = len(kept())
+    work = StageWork(qemu.ram, None)
+    kernel = bzimage(gzip_payload(PVH_ELF.build()))
+    staged = Staged(kernel, 0x400000, how=How(boot=BootMethod.PVH))
+    work.discover(offer(qemu, staged), GENERATION)
+    for stage in ORDER[1:]:
+        work.run(stage)
+        assert len(kept()) == before + (stage is not Stage.READY)
+    assert work.devices() is not None
 
 
 def test_an_offer_is_discovered_once_and_first(qemu: Guest) -> None:

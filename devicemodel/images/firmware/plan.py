@@ -18,14 +18,14 @@ Sources: xc_dom_hvmloader.c and xc_dom_x86.c in Xen's tools/libs/guest; QEMU's h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from devicemodel.guest_map import GuestMap, Space
-from devicemodel.images.elf import Segment, footprint
+from devicemodel.images.elf import footprint
 from devicemodel.images.firmware.bios import Bios
 from devicemodel.images.firmware.images import FirmwareImages, Loader
+from devicemodel.images.segments import loaded
 from devicemodel.images.start_info import Module, start_info, start_info_bytes
 from devicemodel.plan import Placement
 from handoff.addresses import KIB, MIB, PAGE, Gpa, GpaRange, align_up, first_overlap
@@ -85,23 +85,12 @@ def _plan_loader(loader: Loader, bios: Bios, guest: GuestMap) -> FirmwarePlan:
     return FirmwarePlan(
         method=f"firmware, ELF{loader.elf.bits}, {bios.kind.value}",
         placements=(
-            *(placement for segment in segments for placement in _loaded(segment)),
+            *(placement for segment in segments for placement in loaded(segment, "firmware")),
             Placement("bios", bios_at, bios.image, When.NOW, f"hvmloader copies it to {ends}"),
             Placement("start info", info_at, info, When.NOW, "hvm_start_info, module list"),
         ),
         firmware=DirectEntry(Gpa(loader.elf.entry), info_at.start),
     )
-
-
-def _loaded(segment: Segment) -> Iterator[Placement]:
-    """The segment's bytes, and zeros behind them: nothing else clears a BSS here."""
-    size = len(segment.content)
-    if size:
-        place = GpaRange(segment.range.start, size)
-        yield Placement("firmware", place, segment.content, When.NOW, "its own address")
-    if size < segment.range.size:
-        bss = GpaRange.between(segment.range.start + size, segment.range.end)
-        yield Placement("firmware BSS", bss, bytes(bss.size), When.NOW, "zeroed")
 
 
 def _require(where: GpaRange, name: str, guest: GuestMap) -> GpaRange:
