@@ -214,6 +214,22 @@ def test_a_closed_standard_output_is_not_some_other_file(tmp_path: Path, runtime
     assert "builtin-guest" not in progress.read_text()
 
 
+def test_an_address_space_too_small_for_the_emulator_is_named(runtime: Path) -> None:
+    program = (sys.executable, "-m", "toolstack", "demo", "--machine", "emulator")
+
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -v "$0"; exec "$@"', "900000", *program],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(runtime)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 20
+    assert "no 1024 MiB of address space for translated code" in text(done.stderr)
+    assert done.stderr.endswith(b"raise the limit (ulimit -v)\n")
+
+
 def test_a_machine_that_is_not_installed_names_the_package(
     debian: dict[str, Path], tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

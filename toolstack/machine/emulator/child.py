@@ -6,6 +6,7 @@ control channel does, so it never outlives its toolstack.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -25,11 +26,12 @@ from toolstack.machine.emulator.control import (
 )
 from toolstack.machine.emulator.emulator import Emulator
 from toolstack.machine.emulator.ioreq_client import FW_CFG_PORTS, IoreqClient
-from toolstack.machine.emulator.open_engine import UnknownEngine
-from toolstack.machine.emulator.ports import PortBus
+from toolstack.machine.emulator.open_engine import NoAddressSpace, UnknownEngine
 from toolstack.machine.emulator.stop import StopReason
 
 _LOOK_EVERY_S = 0.25
+_WITH_TIMER_SET = 1 / 20
+"""A kernel unpacks itself before it sets its timer, and waits for it soon after."""
 _LOG_LINES_MAX = 1000
 """Lines of BIOS text passed on; a guest that prints without end is then silent."""
 
@@ -101,18 +103,24 @@ def run(start: Start) -> None:
         mode = Mode(start.sandbox)
         prepared = prepare(mode=mode, keep_fds=keep, parent_pid=start.parent_pid)
         report = confine(prepared, Profile.EMULATOR)
-    except (OSError, ValueError, UnknownEngine, ConfinementError) as error:
+    except (OSError, ValueError, UnknownEngine, NoAddressSpace, ConfinementError) as error:
         # ValueError: the memory file is shorter than the regions say.
-        channel.send(Failed(str(error)))
+        channel.send(Failed(_why(error)))
         return
     channel.send(Ready(report.lines()))
     if not channel.wait_for_unpause():
         return
     threading.Thread(target=_end_with, args=(channel,), daemon=True).start()
-    watch = (channel, emulator.ports, start.quiet_cpu_s)
+    watch = (channel, emulator, start.quiet_cpu_s)
     threading.Thread(target=_end_when_quiet, args=watch, daemon=True).start()
     stop = emulator.run()
     channel.send(End(stop.reason, stop.detail))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return f"{error.strerror} for the guest's RAM: lower memory=, or raise ulimit -v"
+    return str(error)
 
 
 def _end_with(channel: Channel) -> None:
@@ -121,19 +129,25 @@ def _end_with(channel: Channel) -> None:
     os._exit(0)
 
 
-def _end_when_quiet(channel: Channel, ports: PortBus, quiet_cpu_s: float) -> None:
-    """Ends a guest that computes for so long without touching a device.
+def _end_when_quiet(channel: Channel, emulator: Emulator, quiet_cpu_s: float) -> None:
+    """Ends a guest that computes for so long without touching a device, or a part of that once it
+    has set its timer.
 
     There are no interrupts here: a kernel that counts on its timer would spin for ever. CPU
     time, not the clock's, so that a machine that is stopped or starved is not blamed.
     """
-    seen, since = ports.accesses, time.process_time()
-    while (now := time.process_time()) - since < quiet_cpu_s:
+    seen, since = emulator.ports.accesses, time.process_time()
+    limit = quiet_cpu_s
+    while (now := time.process_time()) - since < limit:
         time.sleep(_LOOK_EVERY_S)
-        if ports.accesses != seen:
-            seen, since = ports.accesses, now
-    detail = f"no device touched in {quiet_cpu_s:g} s of computing: waits for a timer interrupt?"
-    channel.send(End(StopReason.UNFIT, detail))
+        if emulator.ports.accesses != seen:
+            seen, since = emulator.ports.accesses, now
+        limit = quiet_cpu_s * _WITH_TIMER_SET if emulator.timer_is_set else quiet_cpu_s
+    quiet = f"no device touched in {limit:g} s of computing"
+    why = "waits for a timer interrupt?"
+    if emulator.timer_is_set:
+        why = "it has set its timer, and this machine has no timer interrupt"
+    channel.send(End(StopReason.UNFIT, f"{quiet}: {why}"))
     os._exit(0)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from toolstack.machine.emulator.ports import PortBus
@@ -143,6 +144,8 @@ class IntervalTimer:
     _STEP = 16
 
     def __init__(self) -> None:
+        self.is_set = False
+        """somebody told channel 0 to count, and so to interrupt"""
         self._count = 0
         self._high_byte = False
         self._speaker = 0
@@ -164,6 +167,8 @@ class IntervalTimer:
             self._speaker = (self._speaker & 0x30) | (value & 0x0F)
         elif port == 0x43:
             self._high_byte = False
+        elif port == 0x40:
+            self.is_set = True
 
 
 class Latches:
@@ -201,8 +206,16 @@ class ResetControl:
             raise GuestStopped(StopReason.RESET, "reset through port 0xcf9")
 
 
-def claim_chipset(bus: PortBus, clock: Clock, low_ram_end: int) -> SystemControl:
-    """Puts all of this file's devices on `bus`; returns the one that gates A20."""
+@dataclass(frozen=True, slots=True)
+class Chipset:
+    """What others ask of it."""
+
+    control: SystemControl
+    timer: IntervalTimer
+
+
+def claim_chipset(bus: PortBus, clock: Clock, low_ram_end: int) -> Chipset:
+    """Puts all of this file's devices on `bus`."""
     control = SystemControl()
     keyboard = KeyboardController(control)
     timer = IntervalTimer()
@@ -217,7 +230,7 @@ def claim_chipset(bus: PortBus, clock: Clock, low_ram_end: int) -> SystemControl
     bus.claim(range(0xCF9, 0xCFA), ResetControl())
     for ports in (range(0x20, 0x22), range(0xA0, 0xA2), range(0x80, 0x90), range(0xED, 0xEE)):
         bus.claim(ports, latches)
-    return control
+    return Chipset(control, timer)
 
 
 def bcd(value: int) -> int:

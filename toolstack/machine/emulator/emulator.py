@@ -62,12 +62,12 @@ class Emulator:
         """
         self.ports = PortBus()
         self._last_touched: int | None = None
-        gate = claim_chipset(self.ports, clock, e820.low_ram_end())
+        self._chipset = claim_chipset(self.ports, clock, e820.low_ram_end())
         self.ports.claim(COM1, Serial16550(console))
         self._traps = layout.TRAP_ADDRESSES if firmware is None else range(0)
         bios = firmware.range if isinstance(firmware, BiosRom) else None
         self._engine = Engine(ram_fd, regions, self.ports, self._traps, self._touch, bios)
-        self._bios = Bios(self._engine, e820, gate, clock, log)
+        self._bios = Bios(self._engine, e820, self._chipset.control, clock, log)
         self._text = TextLog(log)
         if firmware is None:
             self._bios.install()
@@ -95,6 +95,11 @@ class Emulator:
 
     def close(self) -> None:
         self._engine.close()
+
+    @property
+    def timer_is_set(self) -> bool:
+        """The guest counts on interrupts of the timer, which never come."""
+        return self._chipset.timer.is_set
 
     def run(self, until: Gpa | None = None, max_instructions: int | None = None) -> Stop:
         """Runs until the guest ends, or reaches `until`, or its budget is spent.

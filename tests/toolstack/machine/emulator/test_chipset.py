@@ -45,7 +45,7 @@ def test_these_values_do_not_end_it(bus: PortBus, port: int, size: int, value: i
 
 def test_a20_is_one_gate_behind_two_ports() -> None:
     bus = PortBus()
-    control = claim_chipset(bus, lambda: NOW, 512 * MIB)
+    control = claim_chipset(bus, lambda: NOW, 512 * MIB).control
     assert bus.read(0x92, 1) == 0x02
     bus.write(0x64, 1, 0xD1)
     bus.write(0x60, 1, 0xDD)

@@ -225,6 +225,22 @@ async def test_a_guest_that_computes_without_end_is_taken_to_wait_for_an_interru
     assert end.detail == ("no device touched in 0.2 s of computing: waits for a timer interrupt?")
 
 
+async def test_a_guest_that_has_set_its_timer_and_waits_is_told_that_there_is_none(
+    small: Guest,
+) -> None:
+    set_timer = "mov al, 0x34\n out 0x43, al\n xor al, al\n out 0x40, al\n out 0x40, al\n"
+    small.insert(option_rom(set_timer + SPIN))
+    with trio.fail_after(SECONDS):
+        async with EmulatorMachine(quiet_cpu_s=4).start(hardware(small), None) as running:
+            await running.unpause()
+            end = await running.wait()
+    assert end.reason is EndReason.UNFIT
+    assert end.detail == (
+        "no device touched in 0.2 s of computing: it has set its timer, and this machine has no "
+        "timer interrupt"
+    )
+
+
 async def test_a_guest_that_touches_a_device_now_and_then_goes_on(small: Guest) -> None:
     poll = "l: mov ecx, 1000\n w: loop w\n mov dx, 0x3fd\n in al, dx\n"
     count = "inc dword [0x500]\n cmp dword [0x500], 60000\n jb l\n"
