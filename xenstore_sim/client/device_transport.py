@@ -1,8 +1,10 @@
 """Linux's xenstore device as a client's transport: /dev/xen/xenbus, which every domain has.
 
-Source: Linux drivers/xen/xenbus/xenbus_dev_frontend.c. One write carries one whole message: what
-follows in the same write is lost. A write waits for nothing but the kernel's own queue, except
-that a watch waits for xenstored's answer; the device never says that it is writable.
+Source: Linux drivers/xen/xenbus/xenbus_dev_frontend.c, and observed on 6.1. One write carries one
+whole message: what follows in the same write is lost. The driver has room for one request: a second
+one before the answer overwrites it on its way, and a watch then stops the domain's whole xenstore,
+since its write waits for xenstored under the lock that the answer before it needs. So there is one
+request at a time here, as libxenstore makes them. The device never says that it is writable.
 """
 
 import os
@@ -12,8 +14,10 @@ from typing import Final, Self
 
 import trio
 
+from xenstore_sim.wire.decoder import Decoder
 from xenstore_sim.wire.errors import Disconnected
 from xenstore_sim.wire.layout import HEADER, HEADER_SIZE, PAYLOAD_MAX
+from xenstore_sim.wire.ops import Op
 
 DEVICES: Final = ("/dev/xen/xenbus", "/proc/xen/xenbus")
 """Where Linux has it, in the order libxenstore tries them."""
@@ -23,11 +27,14 @@ _RECEIVE_BYTES: Final = 16 * (HEADER_SIZE + PAYLOAD_MAX)
 class DeviceTransport:
     """The device, open and non-blocking; every opening is a connection of its own."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_answers", "_awaiting", "_fd")
 
     def __init__(self, fd: int) -> None:
         """fd: closed at the end."""
         self._fd = fd
+        self._awaiting = False
+        """The answer to what was sent last has not come, or not all of it."""
+        self._answers = Decoder()
         os.set_blocking(fd, False)
 
     @classmethod
@@ -50,7 +57,7 @@ class DeviceTransport:
         return self._fd
 
     def receive(self) -> bytes:
-        """The bytes that came. Raises: BlockingIOError, Disconnected."""
+        """The bytes that came. Raises: BlockingIOError, Disconnected, ProtocolViolation."""
         try:
             data = os.read(self._fd, _RECEIVE_BYTES)
         except BlockingIOError:
@@ -59,11 +66,17 @@ class DeviceTransport:
             raise _broke(error) from error
         if not data:
             raise Disconnected("the xenstore device gives no more answers")
+        self._answers.feed(data)
+        while (packet := self._answers.next_packet()) is not None:
+            if packet.type != Op.WATCH_EVENT:
+                self._awaiting = False
         return data
 
     def send(self, data: bytearray) -> int:
-        """How many bytes are on their way: those of the first message. Raises: BlockingIOError,
-        Disconnected."""
+        """How many bytes are on their way: those of the first message. Raises: BlockingIOError
+        until the last one is answered; Disconnected."""
+        if self._awaiting:
+            raise BlockingIOError
         _, _, _, payload_size = HEADER.unpack_from(data)
         size: int = HEADER_SIZE + payload_size
         try:
@@ -74,11 +87,12 @@ class DeviceTransport:
             raise _broke(error) from error
         if sent != size:
             raise Disconnected(f"the xenstore device took {sent} bytes of a message of {size}")
+        self._awaiting = True
         return size
 
     async def wait(self, *, to_send: bool) -> None:
         """Return when something came, or the device is closed."""
-        # What can be sent was sent: the kernel's queue has no bound that we could meet.
+        # What waits to be sent waits for an answer.
         with suppress(trio.ClosedResourceError):
             await trio.lowlevel.wait_readable(self._fd)
 

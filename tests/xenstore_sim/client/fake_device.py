@@ -1,7 +1,8 @@
 """/dev/xen/xenbus as a program sees it, without Xen: what Linux's driver does, over a daemon.
 
 One write is one message, as one packet of a SOCK_SEQPACKET pair is; what a write has too much is
-lost, and answers may come in pieces. Source: drivers/xen/xenbus/xenbus_dev_frontend.c.
+lost, and answers may come in pieces. A request before the last one is answered, which the driver
+would mangle, ends the test. Source: drivers/xen/xenbus/xenbus_dev_frontend.c.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import trio
 
+from xenstore_sim.wire.decoder import Decoder
 from xenstore_sim.wire.layout import HEADER, HEADER_SIZE, PAYLOAD_MAX
+from xenstore_sim.wire.ops import Op
 
 _PIECE = 1000
 
@@ -27,14 +30,23 @@ async def fake_device(daemon: Path) -> AsyncIterator[int]:
         kernel = trio.socket.from_stdlib_socket(ours)
         with kernel:
             async with trio.open_nursery() as nursery:
+                answered = True
+                decoder = Decoder()
 
                 async def take_writes() -> None:
+                    nonlocal answered
                     while written := await kernel.recv(HEADER_SIZE + PAYLOAD_MAX + 1):
                         _, _, _, size = HEADER.unpack_from(written)
+                        assert answered, "a request while another one is under way"
+                        answered = False
                         await stream.send_all(written[: HEADER_SIZE + size])
 
                 async def give_answers() -> None:
+                    nonlocal answered
                     while data := await stream.receive_some():
+                        decoder.feed(data)
+                        while (packet := decoder.next_packet()) is not None:
+                            answered |= packet.type != Op.WATCH_EVENT
                         for at in range(0, len(data), _PIECE):
                             await kernel.send(data[at : at + _PIECE])
 

@@ -26,12 +26,20 @@ def kernel() -> Iterator[tuple[socket.socket, DeviceTransport]]:
 Pair = tuple[socket.socket, DeviceTransport]
 
 
-def test_each_message_is_a_write_of_its_own(kernel: Pair) -> None:
+def test_each_message_is_a_write_of_its_own_after_the_answer_to_the_last(kernel: Pair) -> None:
     device, transport = kernel
-    first, second = encode_packet(2, 1, 0, b"/a\0"), encode_packet(2, 2, 0, b"")
+    first, second = encode_packet(2, 1, 0, b"/a\0"), encode_packet(4, 2, 0, b"/b\0t\0")
     outgoing = bytearray(first + second)
-    while outgoing:
-        del outgoing[: transport.send(outgoing)]
+    del outgoing[: transport.send(outgoing)]
+    answer, event = encode_packet(2, 1, 0, b"value"), encode_packet(15, 0, 0, b"/c\0t\0")
+    for part in (event, answer[:10]):
+        device.send(part)
+        assert transport.receive() == part
+        with pytest.raises(BlockingIOError):
+            transport.send(outgoing)
+    device.send(answer[10:])
+    transport.receive()
+    del outgoing[: transport.send(outgoing)]
     assert [device.recv(100), device.recv(100)] == [first, second]
 
 
