@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.test_firmware import boot_disk
+from tests.e2e.test_firmware import guest as firmware_guest
 from tests.e2e.toolstack_runs import left_behind, toolstack, write_config
 
 DYING = Path(__file__).with_name("dying_device_model.py")
@@ -36,6 +39,35 @@ def test_a_new_stub_domain_reloads_what_was_damaged_and_the_guest_boots(
     assert "attempt 1 failed" in run.errors
     assert "killed by SIGSEGV" in run.errors
     assert "user space: reached, powering off" in run.console
+    assert left_behind(runtime, run.pid) == []
+
+
+def test_firmware_that_was_half_there_is_whole_when_it_boots_the_disk(
+    tmp_path: Path, runtime: Path
+) -> None:
+    token = secrets.token_hex(8)
+    disk = boot_disk(tmp_path, "disk.img", token)
+    config = firmware_guest(tmp_path, [f"{disk},raw,hda,w"])
+
+    run = toolstack(runtime, "create", str(config), "--machine", "qemu", *_program(tmp_path, 1))
+
+    assert run.status == 0, run.errors
+    assert "attempt 1 failed" in run.errors
+    assert f"Booting from Hard Disk..{token}\n" in run.console
+    assert left_behind(runtime, run.pid) == []
+
+
+def test_a_bios_that_was_half_moved_is_loaded_again_and_moved_behind_hvmloader(
+    tmp_path: Path, runtime: Path
+) -> None:
+    config = write_config(tmp_path / "guest.cfg", memory=128)
+    way = ("--machine", "none", "--platform", "xen-hvm", "--timeout", "0.1", "--verbose")
+
+    run = toolstack(runtime, "create", str(config), *way, *_program(tmp_path, 1))
+
+    assert "killed by SIGSEGV" in run.errors
+    assert "move bios: " in run.errors
+    assert run.errors.count("unpaused") == 1, run.errors
     assert left_behind(runtime, run.pid) == []
 
 
