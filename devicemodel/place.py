@@ -81,8 +81,8 @@ def _check_one_ramdisk(sources: Sources) -> None:
         )
     if sources.ramdisk is not None and sources.ramdisk.arguments:
         raise ConfigError(
-            "ramdisk has arguments behind its name, Linux takes none for it: name a file without "
-            "a space, or put the arguments into cmdline="
+            "ramdisk has arguments behind its name, Linux takes none for it: write a space in the "
+            "name twice, or put the arguments into cmdline="
         )
 
 

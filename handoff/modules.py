@@ -1,7 +1,7 @@
 """The images of `ramdisk=`: one, or several with a command line each, as QEMU's -initrd has them.
 
-A comma stands between two images, two commas stand for one in a name or an argument, and the first
-space ends the file's name. A name with a space cannot be written.
+A comma stands between two images, two commas stand for one in a name or an argument. A space ends
+the file's name, two spaces stand for one in it; that is ours, QEMU has no such name here.
 Source: QEMU, docs of -initrd "file1 arg=foo,file2"; util/qemu-option.c for the commas.
 """
 
@@ -34,5 +34,12 @@ def split_modules(text: str) -> tuple[ModuleFile, ...]:
 
 
 def _module(text: str) -> ModuleFile:
-    path, _, arguments = text.partition(" ")
-    return ModuleFile(path, arguments)
+    # Spaces pair up from the left, as commas do.
+    path = ""
+    for piece in re.split(r"(  | )", text):
+        if piece == " ":
+            break
+        path += " " if piece == "  " else piece
+    else:
+        return ModuleFile(path)
+    return ModuleFile(path, text[len(path.replace(" ", "  ")) + 1 :])

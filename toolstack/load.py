@@ -78,7 +78,7 @@ def _open(file: ImageFile, stack: ExitStack) -> OpenImage:
     try:
         fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        hint = " (a space ends its name)" if file.arguments else ""
+        hint = " (a space ends its name, two stand for one in it)" if file.arguments else ""
         raise ImageError(f"{name}: {error.strerror}: name a readable file{hint}") from error
     stack.callback(os.close, fd)
     status = os.fstat(fd)

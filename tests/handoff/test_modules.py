@@ -20,18 +20,28 @@ from handoff.modules import ModuleFile, split_modules
         ("a,", [("a", ""), ("", "")]),
         (",a", [("", ""), ("a", "")]),
         ("", [("", "")]),
-        ("a  b", [("a", " b")]),
+        ("a  b", [("a b", "")]),
+        ("a  b c  d", [("a b", "c  d")]),
+        ("a   b", [("a ", "b")]),
+        ("  a,b    c", [(" a", ""), ("b  c", "")]),
+        ("a ", [("a", "")]),
     ],
 )
-def test_a_comma_separates_and_two_are_one(text: str, modules: list[tuple[str, str]]) -> None:
+def test_a_comma_or_a_space_separates_and_two_are_one(text: str, modules: list[tuple[str, str]]) -> None:
     assert split_modules(text) == tuple(ModuleFile(*module) for module in modules)
 
 
-@given(st.lists(st.text("ab, =", min_size=1), min_size=1))
-def test_what_was_joined_with_commas_doubled_comes_apart_again(parts: list[str]) -> None:
-    # A comma that begins a part would pair with the separator in front of it.
-    parts = [part.lstrip(",") or "x" for part in parts]
-    found = split_modules(",".join(part.replace(",", ",,") for part in parts))
-    assert found == tuple(
-        ModuleFile(path, arguments) for path, _, arguments in (p.partition(" ") for p in parts)
+paths = st.text("ab, =", min_size=1)
+arguments = st.text("ab, =")
+
+
+@given(st.lists(st.tuples(paths, arguments), min_size=1))
+def test_what_was_joined_with_both_doubled_comes_apart_again(parts: list[tuple[str, str]]) -> None:
+    # What begins a part would pair with the separator in front of it, and what ends a path with
+    # the space behind it.
+    clean = [(path.strip(", ") or "x", text.strip(", ")) for path, text in parts]
+    joined = ",".join(
+        (path.replace(" ", "  ") + (f" {text}" if text else "")).replace(",", ",,")
+        for path, text in clean
     )
+    assert split_modules(joined) == tuple(ModuleFile(*part) for part in clean)
