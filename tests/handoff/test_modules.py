@@ -27,7 +27,9 @@ from handoff.modules import ModuleFile, split_modules
         ("a ", [("a", "")]),
     ],
 )
-def test_a_comma_or_a_space_separates_and_two_are_one(text: str, modules: list[tuple[str, str]]) -> None:
+def test_a_comma_or_a_space_separates_and_two_are_one(
+    text: str, modules: list[tuple[str, str]]
+) -> None:
     assert split_modules(text) == tuple(ModuleFile(*module) for module in modules)
 
 
