@@ -129,8 +129,8 @@ class EventLoop:
         """Do what the daemon's core wants; output goes out with `flush`."""
         for command in commands:
             match command:
-                case Send(conn_id):
-                    self._to_send[conn_id] = None
+                case Send():
+                    self._to_send[command.conn] = None
                 case Close(conn_id):
                     if (connection := self._connections.get(conn_id)) is not None:
                         connection.close()
@@ -156,9 +156,10 @@ class EventLoop:
     def flush(self) -> None:
         """Send what waits, and what comes up by that."""
         while self._to_send:
-            conn_id, _ = self._to_send.popitem()
-            if (connection := self._connections.get(conn_id)) is not None:
-                connection.send()
+            waiting, self._to_send = self._to_send, {}
+            for conn_id in waiting:
+                if (connection := self._connections.get(conn_id)) is not None:
+                    connection.send()
 
     # -- domains
 

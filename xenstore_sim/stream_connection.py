@@ -9,6 +9,7 @@ from xenstore_sim.store.watches import ConnId
 
 _RECEIVE_BYTES: Final = 8 * 1024
 """From each connection in each round: what makes the rounds fair."""
+_READABLE: Final = select.EPOLLIN
 
 
 class StreamConnection:
@@ -18,7 +19,7 @@ class StreamConnection:
         self._loop = loop
         self._conn_id = conn_id
         self._socket = sock
-        self._mask: int = select.EPOLLIN
+        self._mask: int = _READABLE
         self._blocked = False
         """It takes nothing until the epoll set says so."""
         loop.add(sock.fileno(), self, self._mask)
@@ -26,7 +27,7 @@ class StreamConnection:
 
     def ready(self, mask: int) -> None:
         """Read, and write what it did not take before."""
-        if mask == select.EPOLLIN:
+        if mask == _READABLE:
             # The commonest: we wait for it only while the daemon wants its input.
             self._receive()
             return
@@ -52,15 +53,18 @@ class StreamConnection:
             return
         except OSError:
             data = b""
-        if data:
-            self._loop.carry_out(self._loop.daemon.feed(self._conn_id, data))
-        else:
+        if not data:
             self.close()
+            return
+        if commands := self._loop.daemon.feed(self._conn_id, data):
+            self._loop.carry_out(commands)
+        self.send()
 
     def send(self) -> None:
         """Send what the daemon has for it, as far as it takes it now."""
-        daemon = self._loop.daemon
-        while not self._blocked and self._alive and (output := daemon.output(self._conn_id)):
+        daemon, conn_id = self._loop.daemon, self._conn_id
+        # Nothing, too, once the connection is closed.
+        while not self._blocked and (output := daemon.output(conn_id)):
             try:
                 size = self._socket.send(output)
             except (BlockingIOError, InterruptedError):
@@ -68,14 +72,15 @@ class StreamConnection:
             except OSError:
                 self.close()
             else:
-                self._loop.carry_out(daemon.sent(self._conn_id, size))
+                if commands := daemon.sent(conn_id, size):
+                    self._loop.carry_out(commands)
         if self._alive:
             self._watch()
             if self._blocked:
-                daemon.blocked(self._conn_id)
+                daemon.blocked(conn_id)
 
     def _watch(self) -> None:
-        mask = select.EPOLLIN if self._loop.daemon.wants_input(self._conn_id) else 0
+        mask = _READABLE if self._loop.daemon.wants_input(self._conn_id) else 0
         if self._blocked:
             mask |= select.EPOLLOUT
         if mask != self._mask:

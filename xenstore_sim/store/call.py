@@ -107,10 +107,9 @@ class Call:
         privileged = self.conn.identity.privileged
         if privileged and not self.world.compat.path_quota_for_all:
             return False
-        bound = self.quotas.path_max
-        if privileged and len(path) < bound:
+        if privileged and len(path) < self.world.quotas.path_max:
             return False
         length = quota_length(path)
         if not privileged:
             self.conn.account.note("path-max", length)
-        return self.world.quota_rules.too_many(length, bound)
+        return self.world.quota_rules.too_many(length, self.quotas.path_max)

@@ -99,13 +99,15 @@ class Daemon:
     def feed(self, conn_id: ConnId, data: bytes) -> tuple[Command, ...]:
         """Take what a client sent, in portions of any size.
 
-        Feed more only while `wants_input` says so: that is what bounds the memory of a client.
+        Pass on its own `output` after that: no command asks for it. Feed more only while
+        `wants_input` says so: that is what bounds the memory of a client.
         """
         conn = self._world.connections.get(conn_id)
         if conn is None:
             return ()
         conn.decoder.feed(data)
         self._service.handle(conn)
+        self._world.notifier.woken.pop(conn_id, None)
         return self._service.commands()
 
     def output(self, conn_id: ConnId, packets: int = PACKETS_AT_ONCE) -> bytes:
@@ -121,7 +123,10 @@ class Daemon:
         return conn.outbox.pending(packets)
 
     def sent(self, conn_id: ConnId, size: int) -> tuple[Command, ...]:
-        """The first `size` bytes of the output are sent: requests that waited for that go on."""
+        """The first `size` bytes of the output are sent: requests that waited for that go on.
+
+        Ask for its `output` again: no command does.
+        """
         conn = self._world.connections.get(conn_id)
         if conn is None:
             return ()

@@ -32,7 +32,7 @@ class Node(NamedTuple):
     @property
     def child_names(self) -> list[str]:
         """Names of the children in order of creation."""
-        return self.children.decode("ascii").split("\0")[:-1]
+        return self.children.decode("ascii").split("\0")[:-1] if self.children else []
 
     def with_value(self, value: bytes) -> "Node":
         """The same node with another value."""

@@ -12,6 +12,7 @@ from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
 from xenstore_sim.wire.layout import PAYLOAD_MAX
 from xenstore_sim.wire.names import (
+    DOM0,
     DOMID_ANY,
     ROOT,
     AbsolutePath,
@@ -86,10 +87,15 @@ def mkdir(call: Call, request: m.Mkdir) -> m.Reply:
 def rm(call: Call, request: m.Rm) -> m.Reply:
     """RM: permission on the node itself is enough, whoever owns what is below."""
     path = call.path(request.path)
-    if _node_or_none(call, path, WRITE) is None:
-        if call.view.get(parent(path)) is None:
-            raise Refusal(Errno.ENOENT)
-        return m.Ok()
+    if _node_or_none(call, path, WRITE) is not None:
+        remove(call, path)
+    elif call.view.get(parent(path)) is None:
+        raise Refusal(Errno.ENOENT)
+    return m.Ok()
+
+
+def remove(call: Call, path: AbsolutePath) -> None:
+    """RM, where the node is there and the client may write it. Raises: Refusal."""
     if path == ROOT:
         raise Refusal(Errno.EINVAL)
     above = parent(path)
@@ -102,7 +108,6 @@ def rm(call: Call, request: m.Rm) -> m.Reply:
         raise Refusal(Errno.EIO)
     remove_subtree(call.view, path)
     call.view.put(above, _fresh(call, smaller))
-    return m.Ok()
 
 
 def set_perms(call: Call, request: m.SetPerms) -> m.Reply:
@@ -194,6 +199,8 @@ def _exists(call: Call, domid: DomId) -> bool:
 
 def _fresh(call: Call, node: Node) -> Node:
     """The node, ready to be written: its new generation would make stale entries count again."""
+    if len(node.perms.entries) == 1:
+        return node
     stale = call.world.rules.stale_entries(node)
     return node if stale == node.ignored else node.with_ignored(stale)
 
@@ -201,27 +208,38 @@ def _fresh(call: Call, node: Node) -> Node:
 def _create(call: Call, path: AbsolutePath, value: bytes) -> None:
     """Make a missing node and the missing ones above it; everything is checked before."""
     missing = [path]
-    while (above := call.view.get(parent(missing[-1]))) is None:
-        missing.append(parent(missing[-1]))
+    at = parent(path)
+    while (above := call.view.get(at)) is None:
+        missing.append(at)
+        at = parent(at)
     _check_count(call, len(missing))
     above = _fresh(call, above)
     perms = _inherited(call, above.perms)
-    nodes = [(parent(missing[-1]), above.with_child(base_name(missing[-1])))]
-    for at, below in zip(reversed(missing), [*reversed(missing[:-1]), None], strict=True):
-        node = Node(b"" if below else value, perms, ignored=above.ignored)
-        nodes.append((at, node.with_child(base_name(below)) if below else node))
-    for _, node in nodes:
-        _check_size(call, node)
+    changed = [(at, above.with_child(base_name(missing[-1])))]
+    for index in range(len(missing) - 1, 0, -1):
+        node = Node(b"", perms, ignored=above.ignored)
+        changed.append((missing[index], node.with_child(base_name(missing[index - 1]))))
+    changed.append((path, Node(value, perms, ignored=above.ignored)))
+    if not call.who.privileged:
+        for _, node in changed:
+            _check_size(call, node)
+    if perms.owner != DOM0 or above.perms.owner != DOM0:
+        _grow_by(call, above, changed)
+    for at, node in changed:
+        call.view.put(at, node)
+
+
+def _grow_by(call: Call, above: Node, changed: list[tuple[AbsolutePath, Node]]) -> None:
+    """Charge the owners. above: the first of the changed nodes before; the others are new."""
     world, errno = call.world, call.world.compat.create_memory_errno
-    more = sum(world.tree.memory(at, node) for at, node in nodes[1:])
-    listed = nodes[0][1].size - above.size
-    if perms.owner == above.perms.owner:
-        grow(world, perms.owner, more + listed, errno)
+    listed = changed[0][1].size - above.size
+    more = sum(world.tree.memory(at, node) for at, node in changed[1:])
+    owner = changed[-1][1].perms.owner
+    if owner == above.perms.owner:
+        grow(world, owner, more + listed, errno)
     else:
         grow(world, above.perms.owner, listed, errno)
-        grow(world, perms.owner, more, errno)
-    for at, node in nodes:
-        call.view.put(at, node)
+        grow(world, owner, more, errno)
 
 
 def _inherited(call: Call, perms: NodePerms) -> NodePerms:

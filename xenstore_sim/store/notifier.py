@@ -4,6 +4,7 @@ Source: docs/misc/xenstore.txt, WATCH; C xenstored for permissions and order.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from xenstore_sim.store.access import READ, AccessRules
 from xenstore_sim.store.commands import Send
@@ -14,7 +15,7 @@ from xenstore_sim.store.node import Node
 from xenstore_sim.store.outbox import Outbox, Put, Unfinished
 from xenstore_sim.store.tree import Tree
 from xenstore_sim.store.watches import ConnId, Watch, Watches
-from xenstore_sim.wire.layout import PAYLOAD_MAX, Packet, encode_packet
+from xenstore_sim.wire.layout import HEADER, PAYLOAD_MAX, Packet
 from xenstore_sim.wire.messages import WatchEvent
 from xenstore_sim.wire.names import (
     NO_TX,
@@ -28,6 +29,10 @@ from xenstore_sim.wire.names import (
 )
 from xenstore_sim.wire.ops import Op
 from xenstore_sim.wire.payloads import encode_event
+
+# Looked up once: a member of an enum is a call each time.
+_QUEUED: Final = Put.QUEUED
+_WATCH_EVENT: Final = Op.WATCH_EVENT.value
 
 Divert = Callable[[Connection, WatchEvent, bool], bool]
 """The last is the `always` of `Notifier.put`."""
@@ -72,7 +77,8 @@ class Notifier:
         self._log = log
         self._domid_events = domid_events
         self.has_room: Callable[[Connection, int], bool] = lambda conn, size: True
-        """Whether an event of so many bytes can wait for this client; else it is lost."""
+        """Whether an event of so many bytes can wait for this client, unprivileged; else it is
+        lost."""
         self.asker: Outbox | None = None
         """Of the unprivileged client whose request is being handled."""
         self.unfinished: Unfinished | None = None
@@ -84,18 +90,32 @@ class Notifier:
         self.divert: Divert | None = None
         """Of fault injection; True: the event is kept back, to be put later."""
 
-    def node_changed(self, path: NodePath, *, exact: bool, before: Node | None) -> None:
+    def node_changed(
+        self, path: NodePath, *, exact: bool = False, before: Node | None = None
+    ) -> None:
         """Tell of a change at this path; while the node and its parent are still there."""
         concerned = self._watches.concerned(path, exact=exact)
         if not concerned:
             return
         allowed: dict[ConnId, bool] = {}
+        payloads: dict[tuple[int, Token], bytes] = {}
         for watch in concerned:
             conn = self._connections[watch.conn]
-            if watch.conn not in allowed:
-                allowed[watch.conn] = self._may_know(conn, path, before)
-            if allowed[watch.conn]:
+            if not conn.identity.privileged:
+                if watch.conn not in allowed:
+                    allowed[watch.conn] = self._may_know(conn, path, before)
+                if not allowed[watch.conn]:
+                    continue
+            if self.divert is not None:
                 self._send(conn, watch, path)
+                continue
+            # Many clients with the same token are told the same.
+            told = watch.home_length, watch.token
+            payload = payloads.get(told)
+            if payload is None:
+                event = WatchEvent(path[watch.home_length :], watch.token)
+                payload = payloads[told] = encode_event(event)
+            self._queue(conn, payload, always=False)
 
     def domain_changed(self, name: SpecialPath, domid: DomId, *, domid_first: bool = False) -> None:
         """Tell of a domain that came or went. domid_first: as 4.22 orders events of a shutdown."""
@@ -130,9 +150,8 @@ class Notifier:
             self._send(self._connections[watch.conn], watch, path, always=True)
 
     def _may_know(self, conn: Connection, path: NodePath, before: Node | None) -> bool:
+        """Whether this unprivileged client may know of the change."""
         who = conn.identity
-        if who.privileged:
-            return True
         if before is not None and self._rules.rights(before, who) & READ:
             return True
         node = self._tree.get(path)
@@ -152,11 +171,13 @@ class Notifier:
         """Queue an event for a connection. always: even when the same one waits already."""
         if self.divert is not None and self.divert(conn, event, always):
             return
-        payload = encode_event(event)
+        self._queue(conn, encode_event(event), always=always)
+
+    def _queue(self, conn: Connection, payload: bytes, *, always: bool) -> None:
         if len(payload) > PAYLOAD_MAX:
             return
-        packet = encode_packet(Op.WATCH_EVENT, 0, 0, payload)
-        if not self.has_room(conn, len(packet)):
+        packet = HEADER.pack(_WATCH_EVENT, 0, 0, len(payload)) + payload
+        if not conn.identity.privileged and not self.has_room(conn, len(packet)):
             self._counters.events_lost += 1
             return
         # What waits in its own outbox is taken before its reply is.
@@ -164,7 +185,7 @@ class Notifier:
         if asker is not None and asker is not conn.outbox:
             cause = self.unfinished or Unfinished(asker)
         put = conn.outbox.put_event(packet, payload, always=always, cause=cause)
-        if put is Put.QUEUED:
+        if put is _QUEUED:
             self.unfinished = cause or self.unfinished
             if self._log.io:
                 event_packet = Packet(Op.WATCH_EVENT, ReqId(0), NO_TX, payload)

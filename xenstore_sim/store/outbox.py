@@ -22,6 +22,12 @@ class Put(Enum):
     NO_ROOM = auto()
 
 
+# Looked up once: a member of an enum is a call each time.
+_QUEUED: Final = Put.QUEUED
+_SUPPRESSED: Final = Put.SUPPRESSED
+_NO_ROOM: Final = Put.NO_ROOM
+
+
 class Unfinished:
     """A request that caused events for others: finished when they and its reply are taken."""
 
@@ -97,9 +103,9 @@ class Outbox:
         cause: the request of another client that waits until this event is taken.
         """
         if key in self._event_keys and not always:
-            return Put.SUPPRESSED
+            return _SUPPRESSED
         if self.waiting + len(packet) > EVENT_BYTES_MAX:
-            return Put.NO_ROOM
+            return _NO_ROOM
         self._packets.append(packet)
         self._keys.append(key)
         self._event_keys.add(key)
@@ -107,7 +113,7 @@ class Outbox:
         if cause is not None:
             self._causes[key] = cause
             cause.wait()
-        return Put.QUEUED
+        return _QUEUED
 
     def pending(self, most: int = PACKETS_AT_ONCE) -> bytes:
         """The bytes to be sent next, in order; of a long queue only its first packets.

@@ -48,19 +48,18 @@ class Service:
 
     def handle(self, conn: Connection) -> None:
         """Answer the requests of this client that are there, as far as it may go on."""
+        next_packet, notifier = conn.decoder.next_packet, self._world.notifier
         try:
             serves = self._listens(conn)
-            while serves and (packet := conn.decoder.next_packet()) is not None:
+            while serves and (packet := next_packet()) is not None:
                 self._answer(conn, packet)
-                if self._world.notifier.deaf:
+                if notifier.deaf:
                     self._end_deaf()
                 serves = self._serves(conn)
         except ProtocolViolation:
             self.violate(conn)
         if conn.broken:
             return
-        if conn.outbox.waiting:
-            self._world.notifier.woken[conn.id] = conn.send
         if not conn.identity.privileged:
             waiting = conn.outbox.replies + conn.outbox.unfinished
             if waiting > conn.account.most.get("outstanding", 0):

@@ -44,6 +44,17 @@ def write(call: Call, payload: bytes) -> bytes | None:
     return OK
 
 
+def rm(call: Call, payload: bytes) -> bytes | None:
+    """RM of a node that is there and that the client may write."""
+    if not payload.endswith(b"\0"):
+        return None
+    path = AbsolutePath(payload[:-1].decode(ENCODING))
+    if _node(call, path, WRITE) is None:
+        return None
+    node_ops.remove(call, path)
+    return OK
+
+
 def transaction_start(call: Call, payload: bytes) -> bytes | None:
     """TRANSACTION_START, whatever it carries."""
     return b"%d\0" % session_ops.begin(call)
@@ -58,9 +69,9 @@ def transaction_end(call: Call, payload: bytes) -> bytes | None:
 
 
 def _readable(call: Call, payload: bytes) -> Node | None:
-    if not payload.endswith(b"\0"):
-        return None
-    return _node(call, AbsolutePath(payload[:-1].decode(ENCODING)), READ)
+    if payload.endswith(b"\0"):
+        return _node(call, AbsolutePath(payload[:-1].decode(ENCODING)), READ)
+    return None
 
 
 def _node(call: Call, path: AbsolutePath, need: int) -> Node | None:

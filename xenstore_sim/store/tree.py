@@ -28,7 +28,7 @@ class Tree:
     """A table rather than linked nodes: a lookup costs the same at any depth, and a transaction
     holds the nodes it touched by the same key."""
 
-    __slots__ = ("_accounts", "_node_overhead", "_nodes", "generation")
+    __slots__ = ("_accounts", "_node_overhead", "_nodes", "generation", "get")
 
     def __init__(
         self,
@@ -45,6 +45,8 @@ class Tree:
         special_nodes: the special ones are written like others, and count as writes.
         """
         self._nodes: dict[NodePath, Node] = {}
+        self.get = self._nodes.get
+        """The node at a path, or None."""
         self._accounts = accounts
         self._node_overhead = node_overhead
         self.generation = 0
@@ -59,10 +61,6 @@ class Tree:
         put = self.put if special_nodes else self.set_special
         put(INTRODUCE_DOMAIN, Node(b"", _NOTHING_BUT_DOM0))
         put(RELEASE_DOMAIN, Node(b"", NodePerms(seen) if seen else _NOTHING_BUT_DOM0))
-
-    def get(self, path: NodePath) -> Node | None:
-        """The node at this path."""
-        return self._nodes.get(path)
 
     def generation_of(self, path: NodePath) -> int | None:
         """The generation of the node at this path; None: there is none."""

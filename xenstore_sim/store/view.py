@@ -36,19 +36,14 @@ class View(Protocol):
 class DirectView:
     """The store itself: changes are seen at once, and so are their events."""
 
-    __slots__ = ("_notifier", "_tree", "get", "owned", "put", "remove")
+    __slots__ = ("changed", "get", "owned", "put", "remove")
 
     def __init__(self, tree: Tree, notifier: Notifier) -> None:
-        self._tree = tree
-        self._notifier = notifier
+        self.changed = notifier.node_changed
         self.get = tree.get
         self.put = tree.put
         self.remove = tree.remove
         self.owned = tree.owned
-
-    def changed(self, path: NodePath, *, exact: bool = False, before: Node | None = None) -> None:
-        """Fire the watches now."""
-        self._notifier.node_changed(path, exact=exact, before=before)
 
     def poison(self) -> None:
         """Nothing: outside transactions, operations check everything before they change any."""

@@ -1,7 +1,8 @@
 """Who watches what, and whom a change concerns."""
 
 from dataclasses import dataclass
-from typing import NewType
+from operator import attrgetter
+from typing import Final, NewType
 
 from xenstore_sim.wire.errors import Refusal
 from xenstore_sim.wire.names import ROOT, NodePath, Token, parent
@@ -32,6 +33,9 @@ class Watch:
             return True
         below = path if self.path == ROOT else path[len(self.path) :]
         return below.count("/") <= self.depth
+
+
+_ORDER: Final = attrgetter("conn", "serial")
 
 
 class Watches:
@@ -91,15 +95,17 @@ class Watches:
 
         exact: the node went away with one above it, so only watches on the node itself count.
         """
-        found = list(self._by_path.get(path, {}).values())
-        if not exact and path.startswith("/"):
+        by_path = self._by_path
+        here = by_path.get(path)
+        found = list(here.values()) if here else []
+        if not exact and by_path and path.startswith("/"):
             at = path
             while at != ROOT:
                 at = parent(at)
-                if here := self._by_path.get(at):
+                if here := by_path.get(at):
                     found += (watch for watch in here.values() if watch.reaches(path))
         if len(found) > 1:
-            found.sort(key=lambda watch: (watch.conn, watch.serial))
+            found.sort(key=_ORDER)
         return found
 
     def __len__(self) -> int:

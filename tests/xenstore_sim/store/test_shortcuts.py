@@ -73,7 +73,7 @@ STEPS = st.lists(
 EVERY_FORM = [
     Step(who, tx, Raw(op, path.encode("latin-1") + tail))
     for tx in (0, 1, 2)
-    for op in (*SHORT, Op.WRITE)
+    for op in (*SHORT, Op.WRITE, Op.RM)
     for path in NODES
     for tail in TAILS
     for who in range(3)
@@ -154,5 +154,6 @@ def test_a_usual_request_takes_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> 
         assert stage.ask(who, 1, m.Read("/d")) == b"v"
         assert stage.ask(who, 1, m.Write("/d", b"v")) == b"OK\0"
         assert stage.ask(who, 1, m.TransactionEnd(commit=True)) == b"OK\0"
+    assert stage.ask(domain, NO_TX, m.Rm("/d")) == b"OK\0"
     with pytest.raises(NameError):
         read(stage, stage.dom0, "/missing")
