@@ -2,12 +2,8 @@
 
 import os
 import resource
-import signal
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Final
@@ -15,10 +11,17 @@ from typing import Final
 import click
 import trio
 
+from xenstore_sim.daemon_process import Place, run
+from xenstore_sim.handover import Handover
+from xenstore_sim.handover_codec import decode_handover
+from xenstore_sim.live_update import CHECK_OPTION, STATE_OPTION, acceptance
+from xenstore_sim.migration.errors import StateError
 from xenstore_sim.quota_options import quota_options, quotas_of
-from xenstore_sim.readiness import ReadinessError, notify_manager, pid_file, report_ready
-from xenstore_sim.server import DaemonRunning, RunDirectoryError, ServerHandle, Settings, serve
+from xenstore_sim.readiness import ReadinessError
+from xenstore_sim.server import DaemonRunning, RunDirectoryError, Settings
 from xenstore_sim.standard_error import tell
+from xenstore_sim.state_file import StateFileError
+from xenstore_sim.store.daemon import Daemon
 from xenstore_sim.store.expiry import WATCH_TIMEOUT_S
 from xenstore_sim.store.faults import FaultPlan, FaultPlanError
 from xenstore_sim.wire.compat import COMPAT_4_20, RELEASES
@@ -27,9 +30,10 @@ EXIT_FAILED: Final = 1
 """The operating system refused something."""
 EXIT_DAEMON_RUNNING: Final = 3
 EXIT_RUN_DIRECTORY: Final = 4
+EXIT_STATE: Final = 5
 # 2 is click's, for a wrong command line.
 _FD_MAX: Final = 2**31 - 1
-_LINGER_S: Final = 0.001
+
 
 _EPILOG: Final = """\
 \b
@@ -39,6 +43,7 @@ Exit status:
   2  wrong command line
   3  another daemon serves the directory or the socket
   4  the directory cannot be used
+  5  the state file cannot be read, or not be written
 
 Options of xenstored that are taken, too: -E, -S, -W, -t, -A and -M N for single quotas,
 -q memory=N, and -w watch-event=SECONDS; -N, -D, -R, -V and -I on|off change nothing here.
@@ -93,15 +98,20 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the daemon serves and what it leaves there."""
-
-    rundir: Path
-    socket: Path | None
-    trace_file: str | None
-    pid_file: Path | None
-    ready_fd: int | None
+def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Handover | None:
+    """What another program left. Raises: click.BadParameter."""
+    if fd is None:
+        return None
+    try:
+        with os.fdopen(fd, "rb") as file:
+            file.seek(0)
+            data = file.read()
+        ctx.meta[STATE_OPTION] = len(data)
+        return decode_handover(data)
+    except OSError as error:
+        raise click.BadParameter(f"descriptor {fd}: {error.strerror}") from error
+    except StateError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -144,6 +154,12 @@ class _Place:
     " CONTROL logfile, are below the run directory.",
 )
 @click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Begin with the store in this file if it is there, and save it there when stopped:"
+    " nodes, and which domains are introduced.",
+)
+@click.option(
     "--faults",
     metavar="SPEC",
     callback=_faults,
@@ -162,6 +178,14 @@ class _Place:
     metavar="N",
     help="Write a line to descriptor N when serving. A NOTIFY_SOCKET of systemd is told, too.",
 )
+@click.option(
+    STATE_OPTION,
+    "handover",
+    type=click.IntRange(min=0, max=_FD_MAX),
+    callback=_handover,
+    hidden=True,
+)
+@click.option(CHECK_OPTION, "check_state", is_flag=True, hidden=True)
 @click.option("-N", "--no-fork", is_flag=True, expose_value=False, hidden=True)
 @click.option("-D", "--no-domain-init", is_flag=True, expose_value=False, hidden=True)
 @click.option("-R", "--no-recovery", is_flag=True, expose_value=False, hidden=True)
@@ -182,9 +206,15 @@ def main(
     pid_file: Path | None,
     output_pid: bool,
     ready_fd: int | None,
+    state: Path | None,
+    handover: Handover | None,
+    check_state: bool,
     **single_quotas: int | None,
 ) -> None:
-    """Serve a fresh xenstore on unix sockets until SIGTERM or SIGINT."""
+    """Serve a xenstore on unix sockets until SIGTERM or SIGINT.
+
+    SIGUSR2 lets the same command take the daemon's place, with all connections living on.
+    """
     rundir, socket = _where(rundir, socket, os.environ)
     settings = Settings(
         RELEASES[compat],
@@ -192,47 +222,39 @@ def main(
         watch_timeout if timeout is None else timeout,
         faults,
     )
-    place = _Place(rundir, socket, trace_file, pid_file, ready_fd)
+    place = Place(rundir, socket, trace_file, pid_file, ready_fd, output_pid, state, handover)
+    if handover is not None and check_state:
+        _check(place, settings, handover)
+        return
     _raise_descriptor_limit()
     try:
-        trio.run(_serve, place, settings, output_pid)
+        trio.run(run, place, settings)
     except* DaemonRunning as group:
         _fail(group, EXIT_DAEMON_RUNNING)
     except* RunDirectoryError as group:
         _fail(group, EXIT_RUN_DIRECTORY)
-    except* (ReadinessError, OSError) as group:
+    except* StateFileError as group:
+        _fail(group, EXIT_STATE)
+    except* (ReadinessError, StateError, OSError) as group:
         _fail(group, EXIT_FAILED)
 
 
-async def _serve(place: _Place, settings: Settings, output_pid: bool) -> None:
-    daemon = partial(
-        serve,
-        place.rundir,
-        socket_path=place.socket,
-        settings=settings,
-        trace_file=place.trace_file,
-        tell=tell,
-        linger_s=_LINGER_S,
-    )
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with trio.open_nursery() as nursery:
-            handle: ServerHandle = await nursery.start(daemon)
-            with nullcontext() if place.pid_file is None else pid_file(place.pid_file):
-                _report(place, handle, output_pid)
-                async for _ in signals:
-                    nursery.cancel_scope.cancel()
-                    return
-
-
-def _report(place: _Place, handle: ServerHandle, output_pid: bool) -> None:
-    """Tell everyone who asked that it serves."""
-    tell(f"listening on {handle.socket_path}")
-    if output_pid:
-        click.echo(os.getpid())
-    if place.ready_fd is not None:
-        report_ready(place.ready_fd)
-    if manager := os.environ.get("NOTIFY_SOCKET"):
-        notify_manager(manager)
+def _check(place: Place, settings: Settings, handover: Handover) -> None:
+    """Say whether this program could go on with the state. Raises: SystemExit."""
+    left = handover.descriptors
+    socket = place.rundir / "socket" if place.socket is None else place.socket
+    if (os.fspath(place.rundir.absolute()), os.fspath(socket.absolute())) != (
+        left.rundir,
+        left.socket_path,
+    ):
+        tell(f"a live update cannot move the daemon away from {left.rundir}, {left.socket_path}")
+        sys.exit(EXIT_RUN_DIRECTORY)
+    try:
+        Daemon(settings).restore(handover.records, handover.supplement)
+    except StateError as error:
+        tell(str(error))
+        sys.exit(EXIT_FAILED)
+    click.echo(acceptance(click.get_current_context().meta[STATE_OPTION]))
 
 
 def _raise_descriptor_limit() -> None:

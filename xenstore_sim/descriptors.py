@@ -33,6 +33,9 @@ class OpenLog:
 class Descriptors:
     """All of them. Numbers of connections are those of the migration format."""
 
+    rundir: str
+    socket_path: str
+    """Of the privileged socket; both absolute."""
     lock: int
     """Of the run directory."""
     listening: int

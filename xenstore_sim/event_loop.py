@@ -4,6 +4,7 @@ trio waits on one descriptor, an epoll set of all the others; whatever is ready 
 without blocking. A pass of the scheduler for each message would cost more than the store does.
 """
 
+import os
 import select
 import socket
 import time
@@ -12,8 +13,10 @@ from typing import Final
 
 import trio
 
+from xenstore_sim.descriptors import Descriptors, OpenLog
 from xenstore_sim.endpoint import NO_DESCRIPTORS, Connected, Endpoint
 from xenstore_sim.listener import Listener
+from xenstore_sim.ring.shared_ring import SharedRing
 from xenstore_sim.ring_connection import RingConnection
 from xenstore_sim.run_directory import RunDirectory
 from xenstore_sim.store.commands import (
@@ -54,7 +57,8 @@ class EventLoop:
         self._connections: dict[ConnId, Connected] = {}
         self._rings: dict[ConnId, RingConnection] = {}
         """Those of the connections that are rings."""
-        self._domains: dict[DomId, tuple[Listener, ...]] = {}
+        self._domains: dict[DomId, tuple[Listener, Listener]] = {}
+        """Where each domain connects, and where it gets its ring."""
         self._unopened: dict[DomId, None] = {}
         """Domains whose sockets wait for a free descriptor."""
         self._paused: dict[Endpoint, int] = {}
@@ -186,10 +190,11 @@ class EventLoop:
                     f"domain {domid} cannot connect: {error.strerror}: {error.filename}"
                 )
             return
-        self._domains[domid] = tuple(
+        connects, ring = (
             Listener(self, sock, partial(accept, domid))
             for sock, (_, accept) in zip(sockets, accepts, strict=True)
         )
+        self._domains[domid] = (connects, ring)
 
     def _close_domain(self, domid: DomId) -> None:
         self._unopened.pop(domid, None)
@@ -226,6 +231,50 @@ class EventLoop:
             sock.close()
             self.carry_out(self.daemon.disconnect(conn_id))
             self.daemon.refuse_connection()
+
+    # -- for a program that takes this one's place
+
+    def descriptors(self, log: OpenLog | None) -> Descriptors:
+        """All that is open and not about to be closed. log: the log's."""
+        streams, rings = {}, {}
+        for conn_id in self.daemon.connections():
+            connection = self._connections[conn_id]
+            if isinstance(connection, RingConnection):
+                rings[int(conn_id)] = connection.descriptors
+            elif isinstance(connection, StreamConnection):
+                streams[int(conn_id)] = connection.descriptor
+        return Descriptors(
+            rundir=os.fspath(self.rundir.rundir.absolute()),
+            socket_path=os.fspath(self.rundir.socket_path.absolute()),
+            lock=self.rundir.lock,
+            listening=self._main.descriptor,
+            domains={
+                domid: (connects.descriptor, ring.descriptor)
+                for domid, (connects, ring) in self._domains.items()
+            },
+            streams=streams,
+            rings=rings,
+            log=log,
+        )
+
+    def take_over(self, descriptors: Descriptors) -> None:
+        """Go on with another program's connections, which the daemon has. Raises: OSError."""
+        for number, fd in descriptors.streams.items():
+            StreamConnection(self, ConnId(number), socket.socket(fileno=fd))
+        for number, ring in descriptors.rings.items():
+            conn_id = ConnId(number)
+            shared = SharedRing.taken_over(ring.page, ring.to_server, ring.to_client)
+            control = socket.socket(fileno=ring.control)
+            connection = RingConnection(
+                self, conn_id, self.daemon.domid_of(conn_id), control, shared
+            )
+            self._rings[conn_id] = connection
+            self.come_back(connection)
+
+    def resume(self) -> None:
+        """Do what a state that the daemon restored leaves to be done."""
+        self.carry_out(self.daemon.resume())
+        self.flush()
 
     # -- for those it serves
 

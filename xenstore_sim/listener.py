@@ -22,6 +22,11 @@ class Listener:
         self._serve = serve
         loop.add(sock.fileno(), self, select.EPOLLIN)
 
+    @property
+    def descriptor(self) -> int:
+        """For a program that takes this one's place."""
+        return self._socket.fileno()
+
     def ready(self, mask: int) -> None:
         """Accept who waits."""
         for _ in range(_ACCEPTS_PER_ROUND):

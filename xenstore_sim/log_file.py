@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Self
 
+from xenstore_sim.descriptors import OpenLog
+
 _MODE: Final = 0o600
 
 
@@ -30,6 +32,16 @@ class LogFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    @property
+    def handed_over(self) -> OpenLog | None:
+        """For a program that takes this one's place."""
+        return None if self._path is None else OpenLog(str(self._path), self._fd)
+
+    def take_over(self, log: OpenLog | None) -> None:
+        """Go on with another program's."""
+        if log is not None:
+            self._path, self._fd = Path(log.path), log.fd
 
     def open(self, path: str | None) -> bool:
         """Write to this file from now on, None: to the one before; whether it is open."""

@@ -42,10 +42,14 @@ def notify_manager(address: str) -> None:
 
 
 @contextmanager
-def pid_file(path: Path) -> Iterator[None]:
-    """Our process id in this file while the block runs. Raises: ReadinessError."""
-    with _told(f"the pid file {path}", "name one in a writable directory"):
-        path.write_text(f"{os.getpid()}\n")
+def pid_file(path: Path, *, there: bool = False) -> Iterator[None]:
+    """Our process id in this file while the block runs. Raises: ReadinessError.
+
+    there: it is in it already.
+    """
+    if not there:
+        with _told(f"the pid file {path}", "name one in a writable directory"):
+            path.write_text(f"{os.getpid()}\n")
     try:
         yield
     finally:

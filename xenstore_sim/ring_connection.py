@@ -8,6 +8,7 @@ import select
 import socket
 from typing import Final
 
+from xenstore_sim.descriptors import RingDescriptors
 from xenstore_sim.endpoint import Loop
 from xenstore_sim.ring.byte_queue import BadIndex
 from xenstore_sim.ring.page import RingError
@@ -29,26 +30,44 @@ class RingConnection:
     has to report, and while the ring holds what the daemon would take, the loop comes back.
     """
 
-    def __init__(self, loop: Loop, conn_id: ConnId, domid: DomId, control: socket.socket) -> None:
-        """control: where the client waits for its ring. Raises: OSError, with `control` open."""
+    def __init__(
+        self,
+        loop: Loop,
+        conn_id: ConnId,
+        domid: DomId,
+        control: socket.socket,
+        taken_over: SharedRing | None = None,
+    ) -> None:
+        """control: where the client waits for its ring. Raises: OSError, with `control` open.
+
+        taken_over: the ring that it got from another program; None: it gets a fresh one.
+        """
         self._loop = loop
         self._conn_id = conn_id
         self._control = control
-        self._shared = SharedRing(f"xenstore-ring-{domid}")
-        self._end = ServerEnd(self._shared.page, loop.daemon.ring_features(domid))
+        self._shared = taken_over or SharedRing(f"xenstore-ring-{domid}")
+        features, anew = loop.daemon.ring_features(domid), taken_over is None
+        self._end = ServerEnd(self._shared.page, features, anew=anew)
         self._error = RingError.PROTOCOL
-        self._served = True
+        self._served = not loop.daemon.is_broken(conn_id)
         self._budget = _BYTES_PER_ROUND
-        try:
-            self._shared.hand_out(control)
-        except BaseException:
-            self._shared.close()
-            raise
-        # Edges, so that a doorbell is never read: see SharedRing.
-        loop.add(self._shared.to_server, self, select.EPOLLIN | select.EPOLLET)
+        if anew:
+            try:
+                self._shared.hand_out(control)
+            except BaseException:
+                self._shared.close()
+                raise
+        if self._served:
+            # Edges, so that a doorbell is never read: see SharedRing.
+            loop.add(self._shared.to_server, self, select.EPOLLIN | select.EPOLLET)
         # Not EPOLLIN: what a client says there is nobody's business.
         loop.add(control.fileno(), _Control(self), select.EPOLLRDHUP)
         loop.add_connection(conn_id, self)
+
+    @property
+    def descriptors(self) -> RingDescriptors:
+        """For a program that takes this one's place."""
+        return RingDescriptors(self._control.fileno(), *self._shared.descriptors)
 
     def ready(self, mask: int) -> None:
         """Write what has room, and read what the daemon takes."""

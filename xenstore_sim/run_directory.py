@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
+from xenstore_sim.descriptors import Descriptors
 from xenstore_sim.wire.names import DomId
 
 SOCKET_MODE: Final = 0o600
@@ -36,13 +37,21 @@ class DaemonRunning(RunDirectoryError):
 class RunDirectory:
     """A locked run directory; a context manager that leaves neither sockets nor lock behind."""
 
-    def __init__(self, rundir: Path, socket_path: Path | None = None) -> None:
+    def __init__(
+        self, rundir: Path, socket_path: Path | None = None, taken_over: Descriptors | None = None
+    ) -> None:
         """Take the directory, made if missing. Raises: DaemonRunning, RunDirectoryError.
 
         socket_path: of the privileged socket; None: it lies in the directory, too.
+        taken_over: of a program that had it and gave its place to this one.
         """
         self.rundir = rundir
         self.socket_path = rundir / "socket" if socket_path is None else socket_path
+        self._listening: dict[Path, int] = {}
+        """Sockets of that program that nobody asked for yet."""
+        if taken_over is not None:
+            self._take_over(taken_over)
+            return
         paths = (self.domain_socket_path(DomId(65535)), self.socket_path)
         longest = max(paths, key=lambda path: len(os.fsencode(path)))
         if (size := len(os.fsencode(longest))) > SOCKET_PATH_MAX:
@@ -79,6 +88,8 @@ class RunDirectory:
 
         Raises: OSError, with the path.
         """
+        if (fd := self._listening.pop(path, None)) is not None:
+            return socket.socket(fileno=fd)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             # Before bind, so that the name never exists with another mode.
@@ -90,6 +101,18 @@ class RunDirectory:
             listener.close()
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         return listener
+
+    def _take_over(self, descriptors: Descriptors) -> None:
+        self._lock = descriptors.lock
+        self._listening[self.socket_path] = descriptors.listening
+        for domid, (connects, ring) in descriptors.domains.items():
+            self._listening[self.domain_socket_path(domid)] = connects
+            self._listening[self.ring_socket_path(domid)] = ring
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the lock, for a program that takes this one's place."""
+        return self._lock
 
     def __enter__(self) -> Self:
         return self

@@ -8,12 +8,15 @@ from pathlib import Path
 import trio
 
 from xenstore_sim.event_loop import EventLoop
+from xenstore_sim.handover import Handover
 from xenstore_sim.log_file import LogFile
 from xenstore_sim.run_directory import DaemonRunning, RunDirectory, RunDirectoryError
+from xenstore_sim.state_file import StateFile
 from xenstore_sim.store.counters import Statistics
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
 from xenstore_sim.store.faults import FaultPlan, InjectedFault
+from xenstore_sim.store.live_update import Successor
 from xenstore_sim.store.node import Node
 from xenstore_sim.wire.decoder import Decoder
 from xenstore_sim.wire.errors import ProtocolViolation, RequestRefused
@@ -62,6 +65,10 @@ class ServerHandle:
         """Tell the daemon that a domain stopped running and still exists."""
         self._loop.interject(self._loop.daemon.domain_shut_down(domid))
 
+    def live_update(self) -> str:
+        """Let this program's like take its place; why it failed, and there is no return else."""
+        return self._loop.daemon.live_update()
+
     def inject(self, plan: FaultPlan | None) -> None:
         """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""
         self._loop.interject(self._loop.daemon.inject(plan))
@@ -107,24 +114,56 @@ async def serve(
     trace_file: str | PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
     linger_s: float = 0.0,
+    state_file: StateFile | None = None,
+    handover: Handover | None = None,
+    replacement: Callable[[EventLoop, LogFile], Successor] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve a fresh store from this directory until cancelled; started with a ServerHandle.
+    """Serve a store from this directory until cancelled; started with a ServerHandle.
 
     socket_path: of the privileged socket; None: it lies in the directory.
     trace_file: where to write what is said, a line a message; None: nowhere, until CONTROL asks.
     tell: takes words for the operator, such as those of CONTROL print; None: nobody hears them.
     linger_s: as for EventLoop; only where no client runs in the same thread.
-    Raises: DaemonRunning, RunDirectoryError, both before it is started.
+    state_file: where the store comes from, and goes when it is cancelled; None: it is fresh.
+    handover: of the program whose place this one took. replacement: what makes another one take
+    the place of this one; None: nothing can.
+    Raises: DaemonRunning, RunDirectoryError, StateFileError, StateError before it is started;
+    StateFileError at the end.
     """
     socket = None if socket_path is None else Path(socket_path)
-    with RunDirectory(Path(rundir), socket) as directory, LogFile(directory.rundir, tell) as log:
+    left = None if handover is None else handover.descriptors
+    with (
+        RunDirectory(Path(rundir), socket, left) as directory,
+        LogFile(directory.rundir, tell) as log,
+    ):
         daemon = Daemon(settings, domain_exists, log)
-        if trace_file is not None:
-            daemon.log_to(os.fspath(trace_file))
+        if handover is not None:
+            log.take_over(handover.descriptors.log)
+            daemon.restore(handover.records, handover.supplement)
+        else:
+            if trace_file is not None:
+                daemon.log_to(os.fspath(trace_file))
+            if state_file is not None:
+                _load(daemon, state_file)
         loop = EventLoop(daemon, directory, linger_s)
         try:
+            if left is not None:
+                loop.take_over(left)
+            loop.resume()
+            if replacement is not None:
+                daemon.succeeded_by(replacement(loop, log))
             task_status.started(ServerHandle(loop))
             await loop.run()
+        except trio.Cancelled:
+            if state_file is not None:
+                state_file.save(daemon.save_store(), daemon.stream_version)
+            raise
         finally:
             loop.close()
+
+
+def _load(daemon: Daemon, state_file: StateFile) -> None:
+    if (records := state_file.load()) is not None:
+        with state_file.blamed():
+            daemon.restore(records)

@@ -25,6 +25,11 @@ class StreamConnection:
         loop.add(sock.fileno(), self, self._mask)
         loop.add_connection(conn_id, self)
 
+    @property
+    def descriptor(self) -> int:
+        """For a program that takes this one's place."""
+        return self._socket.fileno()
+
     def ready(self, mask: int) -> None:
         """Read, and write what it did not take before."""
         if mask == _READABLE:

@@ -16,13 +16,18 @@ class ServerEnd:
 
     __slots__ = ("_page", "_requests", "_responses", "_tells_errors")
 
-    def __init__(self, page: RingPage, features: int | None) -> None:
-        """Begin to serve the page. features: bits to offer; None: a release that writes none."""
+    def __init__(self, page: RingPage, features: int | None, *, anew: bool = True) -> None:
+        """Serve the page. features: bits to offer; None: a release that writes none.
+
+        anew: with empty queues; else another served it before, and it stays as it is.
+        """
         self._page = page
         self._requests = ByteQueue.requests(page)
         self._responses = ByteQueue.responses(page)
         # Releases without feature bits tell errors to every guest.
         self._tells_errors = features is None or bool(features & ServerFeature.ERROR)
+        if not anew:
+            return
         if features is not None:
             page.fields[Field.SERVER_FEATURES] = features
         self.reset()

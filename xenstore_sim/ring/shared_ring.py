@@ -6,7 +6,7 @@ import os
 import socket
 import struct
 from contextlib import ExitStack, suppress
-from typing import Final
+from typing import Final, Self
 
 from xenstore_sim.ring.page import PAGE_SIZE, RingPage
 
@@ -19,8 +19,9 @@ _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 class SharedRing:
-    """A fresh page; what the daemon keeps of it, and what the client gets.
+    """A page and its doorbells; what the daemon keeps of them, and what the client gets.
 
+    The page's descriptor is kept, too: a program that takes the daemon's place maps it again.
     Nothing that the client does to its descriptors can block us. The doorbell to the server is an
     eventfd of which we wait for edges: we never read it. That to the client is a socket, not an
     eventfd: O_NONBLOCK of an eventfd would be the client's too, who could clear it, fill the
@@ -28,10 +29,10 @@ class SharedRing:
     tells the client when we are gone.
     """
 
-    __slots__ = ("_memory", "_theirs", "_to_client", "page", "to_server")
+    __slots__ = ("_memory", "_page", "_theirs", "_to_client", "page", "to_server")
 
     def __init__(self, name: str) -> None:
-        """name: what /proc calls the page. Raises: OSError, with nothing left open."""
+        """A fresh one. name: what /proc calls the page. Raises: OSError, with nothing left open."""
         with ExitStack() as opened:
             page = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             opened.callback(os.close, page)
@@ -44,15 +45,34 @@ class SharedRing:
             opened.callback(theirs.close)
             self._to_client.setblocking(False)
             theirs.setblocking(False)
-            self._memory = mmap.mmap(page, PAGE_SIZE)
+            self._map(page)
             opened.pop_all()
-        self._theirs: tuple[int, ...] = (page, theirs.detach())
+        self._theirs: int | None = theirs.detach()
+
+    @classmethod
+    def taken_over(cls, page: int, to_server: int, to_client: int) -> Self:
+        """One that another program had. Raises: OSError."""
+        ring = cls.__new__(cls)
+        ring.to_server = to_server
+        ring._to_client = socket.socket(fileno=to_client)
+        ring._theirs = None
+        ring._map(page)
+        return ring
+
+    @property
+    def descriptors(self) -> tuple[int, int, int]:
+        """Page, doorbell to the server, doorbell to the client."""
+        return self._page, self.to_server, self._to_client.fileno()
+
+    def _map(self, page: int) -> None:
+        self._memory = mmap.mmap(page, PAGE_SIZE)
+        self._page = page
         self.page = RingPage(memoryview(self._memory))
 
     def hand_out(self, control: socket.socket) -> None:
         """Send the client its descriptors; once. Raises: OSError."""
-        page, to_client = self._theirs
-        socket.send_fds(control, [HANDING_OUT], [page, self.to_server, to_client])
+        assert self._theirs is not None, "a ring is handed out once"
+        socket.send_fds(control, [HANDING_OUT], [self._page, self.to_server, self._theirs])
         self._close_theirs()
 
     def ring(self) -> None:
@@ -65,11 +85,12 @@ class SharedRing:
         """Let go of page and doorbells."""
         self.page.release()
         self._memory.close()
+        os.close(self._page)
         os.close(self.to_server)
         self._to_client.close()
         self._close_theirs()
 
     def _close_theirs(self) -> None:
-        for fd in self._theirs:
-            os.close(fd)
-        self._theirs = ()
+        if self._theirs is not None:
+            os.close(self._theirs)
+            self._theirs = None

@@ -276,6 +276,10 @@ class Daemon:
         """Those that are open."""
         return tuple(self._world.connections)
 
+    def domid_of(self, conn_id: ConnId) -> DomId:
+        """Who this connection is."""
+        return self._world.connections[conn_id].identity.domid
+
     def is_broken(self, conn_id: ConnId) -> bool:
         """Whether this connection is ignored."""
         return self._world.connections[conn_id].broken
@@ -283,6 +287,10 @@ class Daemon:
     def succeeded_by(self, successor: Successor) -> None:
         """Let CONTROL live-update put another program in this one's place."""
         self._world.live_update.successor = successor
+
+    def live_update(self) -> str:
+        """Let this program's like take its place; why it failed, and there is no return else."""
+        return self._world.live_update.now()
 
     # -- the hypervisor
 

@@ -28,14 +28,13 @@ class Successor(Protocol):
         program: str | None,
         arguments: str | None,
         version: int | None,
-        asker: ConnId,
+        asker: ConnId | None,
         reply: bytes,
     ) -> str:
         """Why it failed and this program goes on; there is no return otherwise.
 
-        program, arguments: None: those of this one. version: of the migration format;
-        None: that of the release.
-        reply: what the asker is to hear from the other program.
+        program, arguments: None: those of this one. version: of the migration format; None: that
+        of the release. reply: what the asker, if there is one, hears from the other program.
         """
 
 
@@ -50,6 +49,12 @@ class LiveUpdate:
         self._owner: ConnId | None = None
         self._program: str | None = None
         self._arguments: str | None = None
+
+    def now(self) -> str:
+        """Let this program's like take its place; why it failed."""
+        if self.successor is None:
+            return NOT_AVAILABLE
+        return self.successor.take_over(None, None, None, None, b"")
 
     def end_of(self, conn: ConnId) -> None:
         """The connection is gone, and what it prepared."""

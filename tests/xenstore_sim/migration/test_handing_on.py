@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.xenstore_sim.conversations import NO_TX, Peer, Stage, event, readable, says
 from xenstore_sim.descriptors import Descriptors
-from xenstore_sim.handover import decode_handover, encode_handover
+from xenstore_sim.handover_codec import decode_handover, encode_handover
 from xenstore_sim.migration.saving import Answered, Sockets
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.faults import FaultPlan

@@ -20,7 +20,7 @@ OUTSIDE = b"Not in live-update session.\0"
 class Unwilling:
     """Notes what it is asked for, and starts nothing."""
 
-    started: list[tuple[str | None, str | None, int | None, ConnId, bytes]] = field(
+    started: list[tuple[str | None, str | None, int | None, ConnId | None, bytes]] = field(
         default_factory=list
     )
 
@@ -32,7 +32,7 @@ class Unwilling:
         program: str | None,
         arguments: str | None,
         version: int | None,
-        asker: ConnId,
+        asker: ConnId | None,
         reply: bytes,
     ) -> str:
         self.started.append((program, arguments, version, asker, reply))
