@@ -29,7 +29,7 @@ from toolstack.config.settings import COMMAND_LINE, Settings, add_up
 KEYS: Final = (
     *("name", "uuid", "type", "builder", "memory", "maxmem", "kernel", "ramdisk", "cmdline"),
     *("root", "extra", "bios", "firmware", "firmware_override", "bios_path_override", "boot"),
-    "device_model_version",
+    *("acpi_firmware", "smbios_firmware", "device_model_version"),
     *("device_model_stubdomain_override", "serial", "disk"),
 )
 """Every key that means something here."""
@@ -68,6 +68,7 @@ class _Reader:
     def guest(self) -> GuestConfig:
         self._check_type()
         self._check_device_model()
+        self._check_tables()
         settings = self._settings
         name, memory = settings.text("name"), settings.number("memory")
         if name is None:
@@ -157,6 +158,19 @@ class _Reader:
                 'device_model_version="qemu-xen" is assumed; libxl before 4.21 takes '
                 "qemu-xen-traditional for a stub domain: set it",
             )
+
+    def _check_tables(self) -> None:
+        """Left out, they would change what the guest is without a word."""
+        for key in ("acpi_firmware", "smbios_firmware"):
+            path = self._settings.text(key)
+            if path is not None:
+                raise self._refused(
+                    key,
+                    path,
+                    "is not handed over: these tables reach hvmloader alone, by xenstore, and the "
+                    "descriptor has no image of this kind",
+                    f"remove {key}=",
+                )
 
     def _stubdomain_override(self) -> bool | None:
         wanted = self._settings.switch("device_model_stubdomain_override")
