@@ -51,6 +51,8 @@ class RingConnection:
         self._error = RingError.PROTOCOL
         self._served = not loop.daemon.is_broken(conn_id)
         self._budget = _BYTES_PER_ROUND
+        self._drained = False
+        """The last reading left nothing: the doorbell tells of more."""
         if anew:
             try:
                 self._shared.hand_out(control)
@@ -97,16 +99,22 @@ class RingConnection:
         """Whether there was anything to read. Raises: BadIndex."""
         daemon = self._loop.daemon
         before = self._budget
-        # A message at a time, and its header first, as xenstored does: the domain sees the index
-        # of what was read, and after an oversize header that is the last of it.
-        while (
-            self._served
-            and self._budget > 0
-            and (missing := daemon.missing_input(self._conn_id))
-            and (data := self._end.read(missing))
-        ):
+        self._drained = False
+        # A message at a time, and of an oversize one its header, as xenstored does: the domain
+        # sees the index of what was read.
+        while self._served and self._budget > 0:
+            if daemon.awaits_message(self._conn_id):
+                data = self._end.read_message()
+            elif missing := daemon.missing_input(self._conn_id):
+                data = self._end.read(missing)
+            else:
+                break
+            if not data:
+                self._drained = True
+                break
             self._budget -= len(data)
-            self._loop.carry_out(daemon.feed(self._conn_id, data))
+            if commands := daemon.feed(self._conn_id, data):
+                self._loop.carry_out(commands)
         return self._budget < before
 
     def _write(self) -> bool:
@@ -123,7 +131,8 @@ class RingConnection:
                 daemon.blocked(self._conn_id)
                 break
             self._budget -= size
-            self._loop.carry_out(daemon.sent(self._conn_id, size))
+            if commands := daemon.sent(self._conn_id, size):
+                self._loop.carry_out(commands)
         return self._budget < before
 
     def _stay_awake(self) -> None:
@@ -133,7 +142,7 @@ class RingConnection:
             return
         daemon = self._loop.daemon
         if (self._budget <= 0 and daemon.output(self._conn_id, 1)) or (
-            daemon.wants_input(self._conn_id) and self._end.has_input()
+            not self._drained and daemon.wants_input(self._conn_id) and self._end.has_input()
         ):
             self._loop.come_back(self)
 

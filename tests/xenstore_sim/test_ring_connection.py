@@ -90,6 +90,23 @@ async def test_a_domain_has_one_connection_over_all_transports(
     assert server.statistics().refused_connections == 3
 
 
+@pytest.mark.parametrize("first", [1, 15, 16, 17, 31])
+async def test_a_message_may_come_in_two_parts(
+    server: ServerHandle, dom0: Client, guest: RawGuest, first: int
+) -> None:
+    # As long as a header: what lacks of it must not be taken for one.
+    payload = b"/local/domain/3\0"
+    assert len(payload) == HEADER.size
+    message = encode_packet(Op.READ, 7, 0, payload)
+    await guest.send(message[:first])
+    while guest.page.fields[Field.REQ_CONS] != first:
+        await dom0.read("/")
+    await guest.send(message[first:] + GET_HOME)
+    assert (await guest.receive()).payload == b""
+    assert (await guest.receive()).payload == f"{HOME}\0".encode()
+    assert server.statistics().violations == 0
+
+
 async def test_the_end_of_the_handing_socket_ends_the_connection(
     server: ServerHandle, dom0: Client, ring_path: Path
 ) -> None:

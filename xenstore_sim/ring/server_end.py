@@ -9,6 +9,7 @@ from xenstore_sim.ring.page import (
     RingPage,
     ServerFeature,
 )
+from xenstore_sim.wire.layout import HEADER, HEADER_SIZE, PAYLOAD_MAX
 
 
 class ServerEnd:
@@ -35,6 +36,15 @@ class ServerEnd:
     def read(self, most: int = RING_SIZE) -> bytes:
         """Bytes of requests, at most `most`, if there are any. Raises: BadIndex."""
         return self._requests.take(most)
+
+    def read_message(self) -> bytes:
+        """The request that begins here, as far as it is there; of an oversize one the header
+        alone, as the domain sees how far it was read. Raises: BadIndex."""
+        header = self._requests.take(HEADER_SIZE)
+        if len(header) < HEADER_SIZE:
+            return header
+        length = HEADER.unpack(header)[3]
+        return header + self._requests.take(length) if 0 < length <= PAYLOAD_MAX else header
 
     def write(self, data: bytes) -> int:
         """How many bytes of responses found room. Raises: BadIndex."""

@@ -5,7 +5,7 @@ import mmap
 import os
 import socket
 import struct
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Final, Self
 
 from xenstore_sim.ring.page import PAGE_SIZE, RingPage
@@ -77,9 +77,11 @@ class SharedRing:
 
     def ring(self) -> None:
         """Ring the client's doorbell."""
-        # Full: it is ringing. Broken: the client does not want to hear it.
-        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+        try:
             self._to_client.send(RING)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            # Full: it is ringing. Broken: the client does not want to hear it.
+            return
 
     def close(self) -> None:
         """Let go of page and doorbells."""

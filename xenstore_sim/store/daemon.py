@@ -142,6 +142,11 @@ class Daemon:
         conn = self._world.connections.get(conn_id)
         return conn is not None and self._service.wants_input(conn)
 
+    def awaits_message(self, conn_id: ConnId) -> bool:
+        """Whether the next byte of this client begins a message, and it may send one."""
+        conn = self._world.connections.get(conn_id)
+        return conn is not None and not conn.decoder.buffered and self._service.wants_input(conn)
+
     def missing_input(self, conn_id: ConnId) -> int:
         """Bytes that this client's next header or message lacks, when it may send one; else 0.
 

@@ -67,9 +67,11 @@ class Transaction:
     def put(self, path: NodePath, node: Node) -> None:
         """Set or make a node in this transaction."""
         access = self._access(path)
-        self._count(access.node, -1)
-        self._count(node, +1)
-        self.size += self._memory(path, node) - self._memory(path, access.node)
+        before = access.node
+        if before is None or before.perms is not node.perms:
+            self._count(before, -1)
+            self._count(node, +1)
+        self.size += self._memory(path, node) - self._memory(path, before)
         # Else its permission entries would count as older than the domains they name.
         access.node = node.with_generation(UNCOMMITTED)
         access.modified = True
