@@ -26,6 +26,7 @@ from tests.faults.processes import adopt_orphans
 from tests.faults.rig import rig
 from tests.faults.run import ROOT
 from tests.faults.summary import lines
+from tests.faults.tabulate import markdown
 from tests.faults.trial import Trial, trial
 
 _REPORT_EVERY = 50
@@ -42,8 +43,13 @@ def main() -> int:
     parser.add_argument("--replay", metavar="ID", help="play this one trial, SEED/NUMBER")
     parser.add_argument("--finds", action="store_true", help="play what once went wrong")
     parser.add_argument("--record", type=Path, help="results as JSON lines to this file")
+    parser.add_argument("--tabulate", type=Path, metavar="FILE", help="such a file as Markdown")
     parser.add_argument("--worker", metavar="JOB", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.tabulate is not None:
+        recorded = [json.loads(line) for line in options.tabulate.read_text().splitlines()]
+        print("\n".join(markdown(recorded)))
+        return 0
     if options.replay is not None:
         seed, number = (int(part) for part in options.replay.split("/"))
         return _play_aloud([trial(seed, number)])

@@ -11,7 +11,7 @@ import trio
 from handoff.errors import ALL_ERRORS, InternalError
 from tests.faults.guests import placed_digests, wrong_in_ram
 from tests.faults.intercept import open_gate
-from tests.faults.rig import Rig, nothing
+from tests.faults.rig import Rig
 from tests.faults.run import PROGRAM, ROOT, Seen, run_toolstack
 from tests.faults.strike import Striker
 from tests.faults.surroundings import Conditions, conditions
@@ -50,7 +50,7 @@ async def play(trial: Trial, bench: Rig) -> Result:
     seen = Seen()
     try:
         async with trio.open_nursery() as nursery:
-            striker = Striker(trial, seen, store or bench.xenstored, nursery)
+            striker = Striker(trial, seen, store or bench.xenstored, bench.boot_s, nursery)
             bench.intercept.gate = striker.gate
             nursery.start_soon(striker.at_random)
             await run_toolstack(
@@ -237,8 +237,7 @@ async def _clean_up(bench: Rig, daemon: Xenstored) -> list[str]:
 async def _next_run(bench: Rig) -> list[str]:
     """A run without faults in the same place."""
     seen = Seen()
-    arguments = bench.create(Kind.KERNEL)
-    await run_toolstack(arguments, bench.environment, seen, nothing)
+    await bench.boot(seen)
     try:
         if seen.status != 0 or seen.ram_fd is None:
             return [f"NEXT RUN: exit status {seen.status}: {seen.failures} {seen.strange}"]

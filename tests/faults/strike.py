@@ -25,6 +25,8 @@ class Striker:
     trial: Trial
     seen: Seen
     xenstored: Xenstored
+    boot_s: float
+    """what a boot without a fault takes now"""
     nursery: trio.Nursery
     struck: bool = False
     killed_toolstack: bool = False
@@ -43,7 +45,7 @@ class Striker:
 
     async def at_random(self) -> None:
         if self.trial.cell.place == AtRandom():
-            await trio.sleep(self.trial.instant_s)
+            await trio.sleep(self.trial.instant * self.boot_s)
             if not self.struck:
                 await self._strike()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from tests.faults.guests import COMMAND_LINE, MEMORY_MIB, Guest, write_guest, wr
 from tests.faults.rig import nothing, rig
 from tests.faults.run import ROOT, Seen, run_toolstack
 from tests.faults.steps import RequestStep
+from tests.faults.tabulate import markdown
 from tests.faults.trial import Kind, Moment, all_cells, trial
 
 SLICE = 6
@@ -61,6 +63,21 @@ async def test_a_boot_without_faults_takes_every_step_that_faults_are_aimed_at()
         await run_toolstack(words, bench.environment, seen, nothing)
         seen.close()
     assert taken == {(step, moment) for step in RequestStep for moment in Moment}
+
+
+def test_every_cell_has_its_place_in_the_table() -> None:
+    results = [
+        {
+            "injected": True,
+            "step": str(cell.place),
+            "fault": cell.fault_text,
+            "outcome": "booted by attempt 2",
+        }
+        for cell in all_cells()
+    ]
+    told = "\n".join(markdown(results))
+    counts = [int(count) for count in re.findall(r"\b(\d+)r\b", told)]
+    assert sum(counts) == len(results)
 
 
 def test_a_seed_draws_every_cell_before_any_again() -> None:

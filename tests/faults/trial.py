@@ -87,7 +87,7 @@ class AtStage:
 
 @dataclass(frozen=True, slots=True)
 class AtRandom:
-    """An instant drawn from the time a boot takes."""
+    """An instant drawn from the time a boot takes now."""
 
     def __str__(self) -> str:
         return "random instant"
@@ -135,8 +135,9 @@ class Trial:
     """of the stub domain, where nothing lies between it and xenstored"""
     pause_s: float
     """how long a PAUSE or a HOLD lasts"""
-    instant_s: float
-    """when AtRandom is, seconds after the start of the program"""
+    instant: float
+    """when AtRandom is, from the start of the program, in units of the time that the last boot
+    without a fault took"""
     sim_seed: int
 
     @property
@@ -172,7 +173,7 @@ def trial(seed: int, number: int) -> Trial:
         load=dice.choice(("kernel", "buffer")),
         transport=dice.choice(("socket", "ring")),
         pause_s=dice.choice((0.05, 0.3, 1.0, 2.5)),
-        instant_s=dice.uniform(0.0, 1.2),
+        instant=dice.uniform(0.0, 1.1),
         sim_seed=dice.randrange(2**31),
     )
 
