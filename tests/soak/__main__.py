@@ -75,6 +75,7 @@ def summary(samples: Sequence[Sample]) -> list[str]:
         "toolstack: descriptors": lambda s: s.toolstack.descriptors,
         "toolstack: threads": lambda s: s.toolstack.threads,
         "one handoff, ms": lambda s: s.milliseconds,
+        "its CPU time, ms": lambda s: s.cpu_milliseconds,
     }
     lines = [f"{'':26}{'first tenth':>12}{'last tenth':>12}"]
     for name, value in rows.items():

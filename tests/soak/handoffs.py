@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator
@@ -51,6 +53,8 @@ class Sample:
 
     milliseconds: float
     """from the configuration to the end of tearing it down"""
+    cpu_milliseconds: float
+    """of all its processes, xenstored too: what the rest of the machine has less part in"""
     daemon: Use
     toolstack: Use
     nodes: int
@@ -64,22 +68,31 @@ async def handoffs(count: int, nodes_every: int = 100) -> AsyncGenerator[Sample,
         await daemon.start()
         try:
             async with Client.connect(daemon.rundir / "socket") as onlooker:
+                idle = sys.maxsize
                 for number in range(count):
-                    began = time.monotonic()
+                    began, cpu_began = time.monotonic(), _cpu_s(daemon.pid)
                     await create(
                         _request(daemon.rundir, number),
                         Tee(()),
                         Console(_NOWHERE),
                     )
-                    took = time.monotonic() - began
+                    took, cpu = time.monotonic() - began, _cpu_s(daemon.pid) - cpu_began
                     # It answers after it has noticed the connections that ended before.
                     await onlooker.exists("/tool")
+                    idle = min(idle, await daemon.settled_descriptors(idle))
                     used = Use.of(daemon.pid), Use.of(os.getpid())
                     looked = len(await daemon.tree()) if number % nodes_every == 0 else -1
-                    yield Sample(took * 1000, *used, looked)
+                    yield Sample(took * 1000, cpu * 1000, *used, looked)
         finally:
             with trio.CancelScope(shield=True):
                 await daemon.stop()
+
+
+def _cpu_s(daemon: int) -> float:
+    """Seconds that this process, its reaped children and the daemon have computed."""
+    ours = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    its_ns = int(Path(f"/proc/{daemon}/schedstat").read_text().split()[0])
+    return sum(use.ru_utime + use.ru_stime for use in ours) + its_ns / 1e9
 
 
 def _request(store: Path, number: int) -> Request:

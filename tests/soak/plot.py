@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,8 +56,11 @@ def panels(samples: Sequence[Sample], window: int) -> tuple[Panel, ...]:
             ),
         ),
         Panel(
-            "one handoff, ms",
-            (Line(f"median of {window}", median([s.milliseconds for s in samples])),),
+            f"one handoff, ms, medians of {window}" if window > 1 else "one handoff, ms",
+            (
+                Line("time", median([s.milliseconds for s in samples])),
+                Line("CPU time", median([s.cpu_milliseconds for s in samples])),
+            ),
         ),
     )
 
@@ -74,19 +78,26 @@ def svg(shown: Sequence[Panel], count: int) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def _axis_end(most: float) -> float:
+    """A round number above `most`, its half being one, too."""
+    ten = 10 ** math.floor(math.log10(max(most, 1)))
+    ends = (step * ten for step in (1, 1.2, 1.6, 2, 4, 6, 8, 10, 12))
+    return next(end for end in ends if end > most * 1.05 and end % 2 == 0)
+
+
 def _panel(panel: Panel, top: int, count: int) -> list[str]:
     left, right = _LEFT, _WIDTH - _RIGHT
     high, low = top + _TOP, top + _PANEL - _BOTTOM
-    most = max(max(line.values) for line in panel.lines) * 1.15 or 1.0
+    most = _axis_end(max(max(line.values) for line in panel.lines))
     parts = [f'<text x="{left}" y="{high - 12}" font-weight="bold">{panel.title}</text>']
     for share in (0.0, 0.5, 1.0):
         y = low - (low - high) * share
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#ddd"/>')
-        label = f"{most * share:.0f}"
+        label = f"{most * share:,.0f}"
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    for at, anchor in ((0, "start"), (count, "end")):
+    for at, text in ((0, "0"), (count / 2, "handoffs"), (count, f"{count:,}")):
         x = left + (right - left) * at / count
-        parts.append(f'<text x="{x:.0f}" y="{low + 16}" text-anchor="{anchor}">{at}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{low + 16}" text-anchor="middle">{text}</text>')
     names = sorted(range(len(panel.lines)), key=lambda n: -panel.lines[n].values[-1])
     for number, (line, colour) in enumerate(zip(panel.lines, _COLOURS, strict=False)):
         step = (right - left) / max(1, len(line.values) - 1)

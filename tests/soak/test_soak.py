@@ -14,4 +14,4 @@ async def test_descriptors_threads_and_nodes_do_not_grow_from_handoff_to_handoff
         samples = [sample async for sample in running]
     # The first one makes directories and thread pools that stay.
     assert grown(samples[1:]) == ()
-    assert svg(panels(samples, 1), len(samples)).count("<polyline") == 7
+    assert svg(panels(samples, 1), len(samples)).count("<polyline") == 8
