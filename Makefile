@@ -50,7 +50,7 @@ test: $(STAMP) packages images check ## everything: static checks and all tests,
 
 explore: $(STAMP) packages images ## the property tests with new random examples, more of them
 	@HYPOTHESIS_PROFILE=random $(BIN)/pytest -q tests/xenstore_sim tests/handoff tests/devicemodel \
-		tests/toolstack/config tests/toolstack/test_load.py
+		tests/toolstack/config tests/toolstack/test_load.py tests/fuzz/parsers
 
 differential: $(STAMP) packages ## xenstored compared with Debian's real one, new random conversations for some minutes
 	@HYPOTHESIS_PROFILE=random DIFFERENTIAL_CONVERSATIONS=$(CONVERSATIONS) $(BIN)/pytest -q tests/differential

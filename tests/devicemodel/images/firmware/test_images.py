@@ -89,3 +89,25 @@ def test_any_changed_byte_of_its_headers_gives_firmware_or_a_refusal(at: int, ch
         found = outcome(lambda: read_firmware(sources, Platform.XEN_HVM), HandoffError)
     if isinstance(found, HandoffError):
         assert str(found).isprintable()
+
+
+@given(
+    st.sampled_from([0x10000, 0x40000, 0x50000, 0x1E0000, 0x200000]),
+    st.binary(max_size=0x40),
+    st.booleans(),
+    st.binary(max_size=20),
+    st.integers(0, 0x20),
+    st.sampled_from(Platform),
+)
+def test_any_bios_is_one_that_ends_where_it_runs_or_refused(
+    size: int, head: bytes, volume: bool, vector: bytes, cut: int, platform: Platform
+) -> None:
+    start = head.ljust(0x28, b"x")[:0x28] + b"_FVH" if volume else head
+    bios = start + bytes(size - len(start) - len(vector)) + vector
+    loader = LOADER if platform is Platform.XEN_HVM else None
+    with files(Offered(bios[: size - cut], loader)) as sources:
+        found = outcome(lambda: read_firmware(sources, platform).bios, HandoffError)
+    if isinstance(found, HandoffError):
+        assert str(found).isprintable()
+    elif platform is Platform.XEN_HVM:
+        assert {where.end for where in found.on_xen()} <= {MIB, FOUR_GIB}
