@@ -24,9 +24,10 @@ ELF64: Final = 2
 SEGMENTS_MAX: Final = 12
 """Most PT_LOAD segments with content. Kernels have one to six; a report has room for these, each
 with its copy that waits and its BSS."""
-_HEADERS_MAX: Final = 64
-"""Most program headers and most section headers looked at."""
-_SECTIONS_MAX: Final = 4096
+HEADERS_MAX: Final = 64
+"""Most program headers looked at."""
+SECTIONS_MAX: Final = 4096
+"""Most section headers; they are looked at for notes alone."""
 
 _LITTLE_ENDIAN: Final = 1
 _EXECUTABLE: Final = 2
@@ -189,7 +190,7 @@ class _Reader:
                 header,
                 f"an x86 PC runs i386 ({EM_386}) and x86-64 ({EM_X86_64}): build it for one",
             )
-        programs = self._table(layout, header, "e_ph", layout.program_bytes, _HEADERS_MAX)
+        programs = self._table(layout, header, "e_ph", layout.program_bytes, HEADERS_MAX)
         segments: list[tuple[int, Segment]] = []
         notes: list[NoteTable] = []
         for index, base in enumerate(programs):
@@ -305,7 +306,7 @@ class _Reader:
     def _section_notes(self, layout: _Layout, header: dict[str, int]) -> Iterator[NoteTable]:
         """Sections are optional: a table that cannot be read is taken as none."""
         try:
-            table = self._table(layout, header, "e_sh", layout.section_bytes, _SECTIONS_MAX)
+            table = self._table(layout, header, "e_sh", layout.section_bytes, SECTIONS_MAX)
         except LayoutError:
             return
         for index, base in enumerate(table):

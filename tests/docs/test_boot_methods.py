@@ -9,11 +9,19 @@ import pytest
 from devicemodel.fw_cfg import multiboot as multiboot_rom
 from devicemodel.fw_cfg.pvh import ROM_MEMORY
 from devicemodel.images import boot_params
+from devicemodel.images.compression import WINDOW_MAX_BYTES
+from devicemodel.images.elf import HEADERS_MAX, SECTIONS_MAX, SEGMENTS_MAX
+from devicemodel.images.elf_notes import NOTES_MAX_BYTES
+from devicemodel.images.firmware.images import LOADER_MAX_BYTES
 from devicemodel.images.linux.entry import ENTRY_64_OFFSET
 from devicemodel.images.linux.low_memory import AT_576_KIB, MODERN
 from devicemodel.images.linux.placement import FIXED_BASE, RELOCATED_BASE, ZIMAGE_BASE
+from devicemodel.images.multiboot_header import SEARCH_BYTES
 from devicemodel.images.multiboot_info import BOOTLOADER_MAGIC, FLAGS
+from devicemodel.images.payload import UNPACKED_MAX_BYTES
 from handoff.addresses import MIB, Gpa
+from handoff.firmware import BIOS_MAX_BYTES
+from handoff.frame import FRAME_MAX_BYTES
 from handoff.platforms import (
     TOP_KEPT_BYTES,
     TOP_ZONE_BYTES,
@@ -95,3 +103,24 @@ def test_what_registers_and_boot_params_hold_is_the_codes() -> None:
     collected = boot_params.memory_map_of(base)
     records, count = collected.records - base, collected.count - base
     assert f"(`{records:#x}`, its length at `{count:#x}`)" in TEXT
+
+
+def test_the_bounds_of_what_an_image_costs_are_the_codes() -> None:
+    def mib(size: int) -> str:
+        return f"{size // MIB} MiB"
+
+    rows = (line.strip("| ").split(" | ") for line in part("bounds").splitlines())
+    found = {row[0]: row[1] for row in rows if len(row) == 2 and row[0] != "what"}
+    assert found == {
+        "a kernel that is parsed as a whole": "RAM below 4 GiB",
+        "what it unpacks to": "the size it says, itself at most `init_size`, RAM below 4 GiB and "
+        f"{UNPACKED_MAX_BYTES >> 30} GiB; a byte more is damage",
+        "a decoder's own memory": mib(WINDOW_MAX_BYTES),
+        "program headers, section headers of an ELF": f"{HEADERS_MAX}, {SECTIONS_MAX}",
+        "segments with content": str(SEGMENTS_MAX),
+        "notes": f"{NOTES_MAX_BYTES} bytes",
+        "search for a multiboot header": f"{SEARCH_BYTES} bytes",
+        "a BIOS, hvmloader": f"{mib(BIOS_MAX_BYTES)} each",
+        "a frame": f"{FRAME_MAX_BYTES} bytes",
+    }
+    assert BIOS_MAX_BYTES == LOADER_MAX_BYTES
