@@ -133,7 +133,7 @@ def test_without_kernel_and_disk_firmware_says_that_it_finds_nothing(
 
 def test_ovmf_reaches_its_boot_manager(tmp_path: Path, runtime: Path) -> None:
     config = write_config(tmp_path / "g.cfg", memory=128, bios="ovmf")
-    done = toolstack_until(runtime, b"BdsDxe: ", "create", str(config), "--machine", "qemu")
+    done = toolstack_until(runtime, "BdsDxe: ", "create", str(config), "--machine", "qemu")
     assert "BdsDxe: " in done.console
     assert left_behind(runtime, done.pid) == []
 

@@ -97,7 +97,7 @@ def test_a_kernel_that_cannot_be_relocated_starts_by_its_direct_entries(
 
     # memtest86+ runs until somebody stops it.
     how = ("--machine", "qemu", "--entry", entry)
-    run = toolstack_until(runtime, b"Memtest86+", "create", str(config), *how)
+    run = toolstack_until(runtime, "Memtest86+", "create", str(config), *how)
 
     assert "Memtest86+" in run.console, run.errors
     assert run.status == 128 + signal.SIGTERM

@@ -81,8 +81,7 @@ def test_the_guest_shows_what_it_was_given(
     words = ("create", str(config), "--machine", machine, "--platform", platform.value)
 
     if bootable.until:
-        until = bootable.until.encode()
-        run = toolstack_until(runtime, until, *words, *method.options, *way)
+        run = toolstack_until(runtime, bootable.until, *words, *method.options, *way)
     else:
         run = toolstack(runtime, *words, *method.options, *way)
         assert run.status == 0, run.errors

@@ -50,23 +50,25 @@ def toolstack(runtime: Path, *arguments: str, limit: float = RUN_LIMIT_S) -> Run
     return Run(process.returncode, text(out), text(err), process.pid)
 
 
-def toolstack_until(
-    runtime: Path, words: bytes, *arguments: str, limit: float = RUN_LIMIT_S
-) -> Run:
-    """The same for a guest that never ends: stopped once its console has shown `words`."""
+def toolstack_until(runtime: Path, words: str, *arguments: str, limit: float = RUN_LIMIT_S) -> Run:
+    """The same for a guest that never ends: stopped once its console has shown `words`.
+
+    Raises: AssertionError if it ends, or `limit` seconds pass, before it has."""
     process = start(runtime, *arguments)
     assert process.stdout is not None
     deadline = threading.Timer(limit, process.send_signal, (signal.SIGTERM,))
     deadline.start()
     try:
         seen = b""
-        while words not in seen and (more := os.read(process.stdout.fileno(), 4096)):
+        while words not in text(seen) and (more := os.read(process.stdout.fileno(), 4096)):
             seen += more
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=20)
     finally:
         deadline.cancel()
-    return Run(process.returncode, text(seen + out), text(err), process.pid)
+    console = text(seen + out)
+    assert words in console, f"{console!r} {err!r}"
+    return Run(process.returncode, console, text(err), process.pid)
 
 
 def start(runtime: Path, *arguments: str) -> subprocess.Popen[bytes]:
