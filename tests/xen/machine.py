@@ -111,7 +111,8 @@ class Machine:
 
     def _command(self, initrd: Path, channel: int) -> tuple[str, ...]:
         dom0 = f"{DOM0_MIB}M"
-        xen = "com1=115200,8n1 console=com1 noreboot loglvl=info guest_loglvl=info"
+        xen = "com1=115200,8n1 console=com1 noreboot loglvl=info guest_loglvl=all"
+        log = "console_timestamps=boot conring_size=1m"
         return (
             *(QEMU, "-accel", "tcg,thread=multi", "-cpu", CPU),
             *("-smp", str(self._options.processors), "-m", f"{self._options.memory_mib}M"),
@@ -119,7 +120,7 @@ class Machine:
             *("-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"),
             *("-chardev", f"socket,id=agent,fd={channel}", "-serial", "chardev:agent"),
             *("-kernel", str(self._bed.hypervisor)),
-            *("-append", f"{xen} dom0_mem={dom0},max:{dom0} {self._options.xen}"),
+            *("-append", f"{xen} {log} dom0_mem={dom0},max:{dom0} {self._options.xen}"),
             *("-initrd", f"{self._bed.kernel} console=hvc0 {self._options.dom0},{initrd}"),
         )
 

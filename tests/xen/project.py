@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.xen.bed.recipe import ROOT
+from tests.xen.bed.recipe import BUSYBOX, ROOT
 from tests.xen.bed.tree import Tree, folder_entries
+from tests.xen.guest import initrd
 from toolstack.images.cpio import Entry, archive
 
 PACKAGES: Final = ("handoff", "toolstack", "devicemodel", "xenstore_sim")
@@ -37,10 +38,10 @@ def project_archive(tree: Tree, work: Path, files: Iterable[Path] = ()) -> bytes
             target.parent.mkdir(exist_ok=True)
             shutil.copy(source, target)
     tree.compile(work)
-    return archive(_entries(work, files))
+    return archive(_entries(tree, work, files))
 
 
-def _entries(work: Path, files: Iterable[Path]) -> Iterator[Entry]:
+def _entries(tree: Tree, work: Path, files: Iterable[Path]) -> Iterator[Entry]:
     folders = set[str]()
     for path in sorted(path for path in work.rglob("*") if path.is_file()):
         name = f"{HOME}/{path.relative_to(work)}"
@@ -55,6 +56,8 @@ def _entries(work: Path, files: Iterable[Path]) -> Iterator[Entry]:
         place = f"files/{path.name}"
         yield from folder_entries(place, folders)
         yield _file(place, path.read_bytes())
+    yield from folder_entries("guest/any", folders)
+    yield _file("guest/initrd.img", initrd((tree.folder / BUSYBOX).read_bytes()))
     yield _file("init", INIT.read_bytes(), 0o755)
 
 

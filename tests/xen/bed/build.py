@@ -19,7 +19,6 @@ from tests.xen.bed.errors import BedError
 from tests.xen.bed.initramfs import pack
 from tests.xen.bed.packages import Archive
 from tests.xen.bed.tree import Tree, folder_entries, merged_links
-from toolstack.images import initrd
 from toolstack.images.cache import cache_directory, locked
 from toolstack.images.cpio import Entry, regular
 
@@ -126,12 +125,7 @@ def _pack(tree: Tree, release: str, work: Path) -> None:
     modules = tree.select((f"usr/lib/modules/{release}/{recipe.KERNEL_MODULES}",))
     stub_files = tree.with_libraries(tree.select(recipe.STUBDOM_FILES)) | modules
     stub = pack((*merged_links(), *tree.entries(stub_files), *_of_installation()))
-    busybox = (tree.folder / "usr/bin/busybox").read_bytes()
-    guest = {
-        "vmlinuz": kernel,
-        "initrd.img": initrd.build(busybox),
-        "stub.cpio.lz4": stub,
-    }
+    guest = {"vmlinuz": kernel, "stub.cpio.lz4": stub}
     dom0_files = tree.with_libraries(tree.select(recipe.DOM0_FILES)) | modules
     dom0 = (*merged_links(), *tree.entries(dom0_files), *_of_installation(), *_guest_entries(guest))
     (work / DOM0).write_bytes(pack(dom0))
@@ -152,8 +146,9 @@ def _of_installation() -> Iterator[Entry]:
 
 
 def _keep_what_compiles(tree: Tree) -> None:
-    """Of the tree, Debian's Python is still needed, to compile the project at each boot."""
-    kept = tree.with_libraries(tree.select((recipe.PYTHON_BINARY, recipe.PYTHON)))
+    """Of the tree, what is needed at each boot: Python, to compile the project; busybox."""
+    needed = (recipe.PYTHON_BINARY, recipe.PYTHON, recipe.BUSYBOX)
+    kept = tree.with_libraries(tree.select(needed))
     for path in sorted(tree.folder.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):

@@ -22,6 +22,7 @@ INTERPRETER: Final = "usr/lib64/ld-linux-x86-64.so.2"
 PYTHON: Final = "usr/lib/python3.11"
 PYTHON_VERSION: Final = "3.11"
 PYTHON_BINARY: Final = "usr/bin/python3.11"
+BUSYBOX: Final = "usr/bin/busybox"
 SITE_PACKAGES: Final = "usr/lib/python3/dist-packages"
 
 KERNEL_METAPACKAGE: Final = "linux-image-amd64"
@@ -57,13 +58,14 @@ XEN_CLIENTS: Final = (
         for name in ("foreignmemory", "ctrl", "store", "devicemodel", "call", "evtchn", "gnttab")
     ),
 )
-STUBDOM_FILES: Final = ("usr/bin/busybox", *PYTHON_FILES, *XEN_CLIENTS)
+STUBDOM_FILES: Final = (BUSYBOX, *PYTHON_FILES, *XEN_CLIENTS)
 DOM0_FILES: Final = (
     *STUBDOM_FILES,
     "usr/bin/xenstore*",
     f"usr/lib/xen-{XEN_VERSION}/bin/*",
     f"usr/lib/xen-{XEN_VERSION}/boot/hvmloader",
     "usr/libexec/xen-qemu-system-i386",
+    "usr/share/qemu/keymaps/en-us",
     "usr/share/qemu/kvmvapic.bin",
     "usr/share/qemu/linuxboot*.bin",
     "usr/share/qemu/multiboot*.bin",
@@ -97,6 +99,6 @@ def fingerprint() -> str:
     state = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         state.update(source.read_bytes())
-    for each in (*requirements(), (ROOT / "toolstack/images/initrd.py").read_text()):
+    for each in requirements():
         state.update(each.encode())
     return state.hexdigest()[:16]

@@ -14,12 +14,14 @@ import time
 import traceback
 import tty
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from tests.xen.dom0.leaks import Residue, clean_up, residue
+from tests.xen.dom0.leaks import Residue, clean_up, residue, settled
 from tests.xen.protocol import Answer, Outcome, Request, decode_request, encode_answer, hello
 
 CHANNEL: Final = "/dev/ttyS1"
+_LOG_BYTES: Final = 3000
 
 
 def main() -> None:
@@ -51,11 +53,20 @@ def _answer(request: Request, before: Residue) -> Answer:
     started = time.monotonic()
     outcome, facts, reason = _in_a_child(request)
     took_s = time.monotonic() - started
-    left = residue().beyond(before)
+    left = settled(before).beyond(before)
+    if outcome is not Outcome.DONE:
+        _show_logs()
     if left:
         clean_up(before)
     print(f"bed: {time.monotonic():.2f} scenario {request.scenario}: {outcome} {reason} {left}")
     return Answer(request.number, outcome, facts, reason, left, took_s)
+
+
+def _show_logs() -> None:
+    """On the console: ends of what guests, their QEMUs and xl wrote."""
+    for path in (*Path("/run").glob("*.serial"), *Path("/var/log/xen").iterdir()):
+        print(f"bed: {path} ends with")
+        print(path.read_text("latin-1")[-_LOG_BYTES:].strip())
 
 
 def _in_a_child(request: Request) -> tuple[Outcome, Any, str]:

@@ -2,83 +2,85 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-_COMMAND_TIMEOUT_S: Final = 60
+from tests.xen.dom0.commands import attempt, run
+from tests.xen.dom0.domains import domains
+from tests.xen.dom0.xen_console import active_grants
+
 _SETTLE_S: Final = 10
-_NOT_OURS: Final = re.compile(
-    # Counters and logs of the daemons themselves.
-    r"^/(libxl|tool/xenstored)\b"
+_POLL_S: Final = 1.0
+_KEPT_BY_LIBXL: Final = frozenset(
+    {"/vm", "/libxl", "/local/domain/0/device-model", "/local/domain/0/backend"}
 )
+"""Folders that stay once the first guest was there, empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Residue:
     """What there is, apart from dom0's own."""
 
-    domains: frozenset[str]
-    """as `xl list` shows them: a name, or the number of one that is dying"""
+    domains: frozenset[int]
+    """domids, also of those that are dying: one whose memory is still mapped stays for ever"""
     nodes: frozenset[str]
     """paths in xenstore"""
     free_mib: int
     """of the machine; domains that are gone give theirs back"""
+    grants: int
+    """that are mapped"""
 
     def beyond(self, before: Residue) -> dict[str, list[str]]:
         """What is here and was not there."""
         found = {
-            "domains": sorted(self.domains - before.domains),
+            "domains": [str(domid) for domid in sorted(self.domains - before.domains)],
             "nodes": sorted(self.nodes - before.nodes),
             "lost nodes": sorted(before.nodes - self.nodes),
         }
         if self.free_mib < before.free_mib:
-            found["memory"] = [f"{before.free_mib - self.free_mib} MiB"]
+            found["memory"] = [f"{before.free_mib - self.free_mib} MiB less are free"]
+        if self.grants > before.grants:
+            found["grants"] = [f"{self.grants - before.grants} more are mapped"]
         return {what: names for what, names in found.items() if names}
 
 
 def residue() -> Residue:
-    """What there is now; memory that is still being scrubbed is waited for."""
-    listed = [line.split() for line in _run("xl", "list").splitlines()[1:]]
-    nodes = (line.split(" = ")[0] for line in _run("xenstore-ls", "-f").splitlines())
+    """What there is now."""
+    nodes = (line.split(" = ")[0] for line in run("xenstore-ls", "-f").splitlines())
     return Residue(
-        frozenset(f"{fields[0]}:{fields[1]}" for fields in listed if fields[1] != "0"),
-        frozenset(node for node in nodes if node.startswith("/") and not _NOT_OURS.match(node)),
+        frozenset(domain.domid for domain in domains()),
+        frozenset(node for node in nodes if node.startswith("/") and node not in _KEPT_BY_LIBXL),
         _free_mib(),
+        active_grants(),
     )
 
 
-def _free_mib() -> int:
-    (found,) = re.findall(r"^free_memory +: (\d+)$", _run("xl", "info"), re.MULTILINE)
-    return int(found)
+def settled(before: Residue) -> Residue:
+    """What there is once it is as before, or after some seconds: a domain's end takes a while."""
+    deadline = time.monotonic() + _SETTLE_S
+    while (now := residue()).beyond(before) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return now
 
 
 def clean_up(before: Residue) -> None:
     """Destroys what is here and was not there, so that the next scenario starts as this one."""
-    for name in residue().beyond(before).get("domains", ()):
-        subprocess.run(
-            ("xl", "destroy", name.split(":")[1]), timeout=_COMMAND_TIMEOUT_S, check=False
-        )
+    for domid in residue().beyond(before).get("domains", ()):
+        attempt("xl", "destroy", domid)
     for node in residue().beyond(before).get("nodes", ()):
-        subprocess.run(("xenstore-rm", node), timeout=_COMMAND_TIMEOUT_S, check=False, stderr=-3)
-    deadline = time.monotonic() + _SETTLE_S
-    while residue().beyond(before) and time.monotonic() < deadline:
-        time.sleep(0.5)
+        attempt("xenstore-rm", node)
+    settled(before)
 
 
-def _run(*command: str) -> str:
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        timeout=_COMMAND_TIMEOUT_S,
-        check=True,
+def _free_mib() -> int:
+    (found,) = (
+        line.partition(":")[2]
+        for line in run("xl", "info").splitlines()
+        if line.startswith("free_memory")
     )
-    return done.stdout
+    return int(found)
 
 
 def as_text(left: Mapping[str, list[str]]) -> str:
