@@ -63,7 +63,7 @@ fuzz: $(FUZZ) packages ## hostile bytes for xenstored, then for every parser, SE
 	@$(BIN)/python -m tests.fuzz.parsers --seconds $(SECONDS)
 
 matrix: $(STAMP) packages images ## every image by every boot method, on each platform, by each carrier
-	@$(BIN)/pytest -q -m matrix tests/e2e/test_matrix.py
+	@$(BIN)/pytest -q --matrix tests/e2e/test_matrix.py tests/e2e/test_matrix_firmware.py
 
 faults: $(STAMP) packages ## 2,000 faults, at every step of a boot, and what became of each
 	@$(BIN)/python -m tests.faults --count 2000 --jobs 2

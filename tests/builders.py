@@ -216,14 +216,19 @@ def small_ram(regions: Sequence[RamRegion]) -> Iterator[MemfdRam]:
     size = max(region.file_offset + region.range.size for region in regions)
     fd = create_ram_file("test", size)
     try:
-        # Written, not mapped and filled: that would cost a page fault for every page.
-        poison = bytes([POISON]) * MIB
-        for at in range(0, size, MIB):
-            os.pwrite(fd, poison[: size - at], at)
+        poison_file(fd, size)
         with closing(MemfdRam(fd, regions)) as ram:
             yield ram
     finally:
         os.close(fd)
+
+
+def poison_file(fd: int, size: int) -> None:
+    """Fills the memory file `fd`, `size` bytes long."""
+    # Written, not mapped and filled: that would cost a page fault for every page.
+    poison = bytes([POISON]) * MIB
+    for at in range(0, size, MIB):
+        os.pwrite(fd, poison[: size - at], at)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The maps of docs/boot-methods.md have the addresses of the code."""
+"""The maps of docs/boot-methods.md have the addresses of the code, its table the tests' cells."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ from handoff.platforms import (
     reservations,
 )
 from tests.docs.documents import ROOT
+from tests.e2e.matrix.cells import (
+    FIRMWARE,
+    FIRMWARE_RUN,
+    FIRMWARES,
+    FOLLOWED,
+    platform_of,
+    runs,
+)
+from tests.e2e.matrix.table import Matrix
 
 TEXT = (ROOT / "docs" / "boot-methods.md").read_text()
 MEMORY = 512 * MIB
@@ -124,3 +133,27 @@ def test_the_bounds_of_what_an_image_costs_are_the_codes() -> None:
         "a frame": f"{FRAME_MAX_BYTES} bytes",
     }
     assert BIOS_MAX_BYTES == LOADER_MAX_BYTES
+
+
+def promised() -> Matrix:
+    """The table of a run in which all of the matrix's tests pass."""
+    matrix = Matrix()
+    for (image, method), goal in FOLLOWED.items():
+        for platform in Platform:
+            matrix.followed[image, method, platform] = goal
+    for image, method, platform, carrier, machine in runs():
+        matrix.ran[image, method, platform, carrier] = machine
+    for firmware, goal in FIRMWARES.items():
+        for platform in Platform:
+            if platform is platform_of(firmware):
+                matrix.followed[firmware, FIRMWARE, platform] = goal
+            else:
+                matrix.refused[firmware, FIRMWARE, platform] = ""
+        for (platform, carrier), machine in FIRMWARE_RUN.get(firmware, {}).items():
+            matrix.ran[firmware, FIRMWARE, platform, carrier] = machine
+    return matrix
+
+
+def test_the_table_of_what_is_run_is_that_of_the_tests() -> None:
+    table = "\n".join(promised().table())
+    assert f"```\n{table}\n```\n" in TEXT, f"docs/boot-methods.md has another table than\n{table}"

@@ -41,7 +41,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     matrix = config.stash.get(MATRIX, Matrix())
-    if matrix:
+    if matrix and config.getoption("--matrix"):
         terminalreporter.section("boot matrix")
         for line in matrix.lines():
             terminalreporter.write_line(line)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.toolstack_runs import Run, left_behind, toolstack, toolstack_until, write_config
+from tests.e2e.toolstack_runs import Run, left_behind, toolstack, write_config
 
 SEABIOS = Path("/usr/share/seabios/bios-256k.bin")
 BOOT_SECTOR = """
@@ -57,20 +57,6 @@ def run(runtime: Path, config: Path, *arguments: str) -> Run:
     done = toolstack(runtime, "create", str(config), *arguments)
     assert left_behind(runtime, done.pid) == []
     return done
-
-
-@pytest.mark.parametrize(
-    "way",
-    [(), ("--native",), ("--carrier", "memory"), ("--carrier", "cmdline")],
-    ids=lambda way: way[-1].strip("-") if way else "handoff",
-)
-def test_the_disk_is_booted_from(way: tuple[str, ...], tmp_path: Path, runtime: Path) -> None:
-    token = secrets.token_hex(8)
-    disk = boot_disk(tmp_path, "disk.img", token)
-    config = guest(tmp_path, [f"{disk},raw,hda,w"])
-    done = run(runtime, config, "--machine", "qemu", *way)
-    assert done.status == 0, done.errors
-    assert f"Booting from Hard Disk..{token}\n" in done.console
 
 
 def test_the_bios_that_was_handed_over_is_the_one_that_runs(tmp_path: Path, runtime: Path) -> None:
@@ -129,21 +115,6 @@ def test_without_kernel_and_disk_firmware_says_that_it_finds_nothing(
     assert done.status == 22
     assert "warning: neither a kernel nor a disk" in done.errors
     assert "found nothing to boot" in done.errors
-
-
-def test_ovmf_reaches_its_boot_manager(tmp_path: Path, runtime: Path) -> None:
-    config = write_config(tmp_path / "g.cfg", memory=128, bios="ovmf")
-    done = toolstack_until(runtime, "BdsDxe: ", "create", str(config), "--machine", "qemu")
-    assert "BdsDxe: " in done.console
-    assert left_behind(runtime, done.pid) == []
-
-
-def test_hvmloader_is_started_and_asks_for_a_hypervisor(tmp_path: Path, runtime: Path) -> None:
-    config = write_config(tmp_path / "g.cfg", memory=128)
-    done = run(runtime, config, "--machine", "emulator", "--platform", "xen-hvm", "--verbose")
-    assert "bios: HVM Loader" in done.errors
-    assert "HVMLoader bug at hvmloader.c:" in done.errors
-    assert done.status == 22
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devicemodel.discover import discover
 from devicemodel.images.firmware import FirmwarePlan, FirmwareSources
@@ -14,12 +15,15 @@ from devicemodel.move import move
 from devicemodel.place import place
 from devicemodel.ready import Ready, ready
 from devicemodel.verify import verify
-from handoff.addresses import PAGE, align_down, align_up
+from handoff.addresses import PAGE, Gpa, GpaRange, align_down, align_up
 from handoff.descriptor import BootMethod, Role
 from handoff.descriptor_codec import encode_descriptor
+from handoff.firmware import Firmware
+from handoff.guest_ram import MemfdRam, create_ram_file
 from handoff.platforms import staging_window
 from tests.builders import Guest, host_file, noise
 from tests.devicemodel.images.elves import Elf, Load
+from toolstack.machine.emulator.emulator import Emulator
 
 GENERATION = 3
 LOADER = Elf((Load(0x100000, noise(0x1234, 5), memsz=0x5678),), bits=32, entry=0x100010).build()
@@ -77,3 +81,34 @@ def plan_of(done: Ready) -> FirmwarePlan:
 
 def next_page(end: int) -> int:
     return align_up(end, PAGE)
+
+
+@dataclass
+class Machine:
+    """The emulator, with the firmware."""
+
+    emulator: Emulator
+    log: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def machine(guest: Guest, firmware: Firmware) -> Iterator[Machine]:
+    """The emulator over a copy of the guest's RAM."""
+    size = guest.memory_bytes
+    fd = create_ram_file("firmware", size)
+    try:
+        ram = MemfdRam(fd, guest.regions)
+        ram.write(Gpa(0), guest.ram.read(GpaRange(Gpa(0), size)))
+        ram.close()
+        log: list[str] = []
+        with Emulator(
+            fd,
+            guest.regions,
+            guest.e820,
+            console=lambda _: None,
+            log=log.append,
+            firmware=firmware,
+        ) as emulator:
+            yield Machine(emulator, log)
+    finally:
+        os.close(fd)

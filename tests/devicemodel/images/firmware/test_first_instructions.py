@@ -6,22 +6,16 @@ is looked at is their entry.
 
 from __future__ import annotations
 
-import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from handoff.addresses import MIB, Gpa, GpaRange
-from handoff.firmware import BiosRom, DirectEntry, Firmware
-from handoff.guest_ram import MemfdRam, create_ram_file
+from handoff.firmware import BiosRom, DirectEntry
 from handoff.platforms import Platform
-from tests.builders import Guest, poisoned_guest
-from tests.devicemodel.images.firmware.staged import Offered, from_ram, plan_of
-from toolstack.machine.emulator.emulator import Emulator
+from tests.builders import poisoned_guest
+from tests.devicemodel.images.firmware.staged import Offered, from_ram, machine, plan_of
 from toolstack.machine.emulator.stop import StopReason
 
 HVMLOADER = Path("/usr/lib/xen-4.17/boot/hvmloader")
@@ -29,35 +23,6 @@ SEABIOS = (Path("/usr/share/seabios/bios-256k.bin"), Path("/usr/share/seabios/bi
 OVMF = Path("/usr/share/ovmf/OVMF.fd")
 BIOSES = [*SEABIOS, OVMF]
 BUDGET = 200_000
-
-
-@dataclass
-class Machine:
-    emulator: Emulator
-    log: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def machine(guest: Guest, firmware: Firmware) -> Iterator[Machine]:
-    """The emulator over a copy of the guest's RAM."""
-    size = guest.memory_bytes
-    fd = create_ram_file("firmware", size)
-    try:
-        ram = MemfdRam(fd, guest.regions)
-        ram.write(Gpa(0), guest.ram.read(GpaRange(Gpa(0), size)))
-        ram.close()
-        log: list[str] = []
-        with Emulator(
-            fd,
-            guest.regions,
-            guest.e820,
-            console=lambda _: None,
-            log=log.append,
-            firmware=firmware,
-        ) as emulator:
-            yield Machine(emulator, log)
-    finally:
-        os.close(fd)
 
 
 @pytest.mark.parametrize("path", BIOSES, ids=lambda path: path.name)
