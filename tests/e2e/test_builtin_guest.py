@@ -8,23 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.toolstack_runs import Run, left_behind, toolstack, write_config
-from toolstack.builtin_guest import (
-    INITRD,
-    LAST_LINE,
-    initrd_path,
-    kernel_path,
-    nonrelocatable_kernel_path,
-)
+from toolstack.builtin_guest import INITRD, LAST_LINE, initrd_path, kernel_path
 
-WAYS = [
-    ("--carrier", "xenstore"),
-    ("--carrier", "memory"),
-    ("--carrier", "cmdline"),
-    ("--native",),
-    ("--load", "buffer"),
-    ("--platform", "qemu-pc"),
-    ("--stubdom-xenstore", "ring"),
-]
+WAYS = [("--load", "buffer"), ("--stubdom-xenstore", "ring")]
+"""Carriers and platforms are the matrix's."""
 
 
 @pytest.mark.parametrize("machine", ["emulator", "qemu"])
@@ -43,26 +30,6 @@ def test_the_guest_gets_its_command_line_and_every_byte_of_its_initrd(
     run = toolstack(runtime, "create", str(config), "--machine", machine, *way)
 
     _told(run, runtime, runs_at=0x200000, cmdline="console=ttyS0 some=thing")
-
-
-@pytest.mark.parametrize("machine", ["emulator", "qemu"])
-@pytest.mark.parametrize("platform", ["xen-hvm", "qemu-pc"])
-def test_a_kernel_that_is_not_relocatable_runs_at_1_mib(
-    machine: str, platform: str, tmp_path: Path, runtime: Path
-) -> None:
-    config = write_config(
-        tmp_path / "guest.cfg",
-        memory=64,
-        kernel=nonrelocatable_kernel_path(),
-        ramdisk=initrd_path(),
-        cmdline="fixed",
-    )
-
-    run = toolstack(
-        runtime, "create", str(config), "--machine", machine, "--platform", platform, "-q"
-    )
-
-    _told(run, runtime, runs_at=0x100000, cmdline="fixed")
 
 
 def test_ram_above_4_gib_is_there_and_the_handoff_keeps_below(

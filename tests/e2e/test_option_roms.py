@@ -8,8 +8,7 @@ import pytest
 
 from handoff.errors import ConfigError, LayoutError
 from tests.devicemodel.fw_cfg.rom_boot import LINUX_ROMS, ROMS
-from tests.devicemodel.fw_cfg.witness import multiboot_kernel, pvh_kernel, words
-from tests.e2e.toolstack_runs import left_behind, toolstack, write_config
+from tests.e2e.toolstack_runs import left_behind, toolstack
 
 QEMU_ROM = ("--machine", "emulator", "--rom", "qemu")
 
@@ -29,30 +28,6 @@ def test_the_rom_is_found_and_every_layer_of_confinement_holds(runtime: Path) ->
     assert run.status == 0, run.errors
     assert "Linux loader DMA" in run.errors
     assert "QEMU's, unmodified" in run.errors
-
-
-def test_a_multiboot_kernel_starts_with_its_module(tmp_path: Path, runtime: Path) -> None:
-    kernel, module = tmp_path / "witness", tmp_path / "module"
-    kernel.write_bytes(multiboot_kernel())
-    module.write_bytes(b"a module")
-    config = write_config(
-        tmp_path / "guest.cfg", memory=64, kernel=kernel, ramdisk=module, cmdline="x=1"
-    )
-    run = toolstack(runtime, "create", str(config), *QEMU_ROM)
-    assert run.status == 0, run.errors
-    lines = run.console.split("\n")
-    assert words(lines[0])[0] == 0x2BADB002
-    assert bytes.fromhex(lines[2]) == b"witness x=1"
-    assert b"a module".hex() in lines
-
-
-def test_a_pvh_kernel_starts_with_its_command_line(tmp_path: Path, runtime: Path) -> None:
-    kernel = tmp_path / "witness"
-    kernel.write_bytes(pvh_kernel())
-    config = write_config(tmp_path / "guest.cfg", memory=64, kernel=kernel, cmdline="x=1")
-    run = toolstack(runtime, "create", str(config), *QEMU_ROM)
-    assert run.status == 0, run.errors
-    assert bytes.fromhex(run.console.split("\n")[2]) == b"x=1"
 
 
 @pytest.mark.parametrize("machine", ["qemu", "none", "xen"])
