@@ -7,6 +7,8 @@ from dataclasses import dataclass
 KERNEL = "vmlinuz"
 BUSYBOX = "busybox"
 INITRD = "initrd.img"
+KERNEL_FULL = "vmlinuz-amd64"
+"""With drivers for hardware of every kind, where KERNEL has those of clouds."""
 XEN = "xen.gz"
 """The hypervisor itself, a multiboot kernel."""
 KERNEL_I386 = "vmlinuz-i386"
@@ -41,6 +43,9 @@ PACKAGED = (
     PackagedImage("memtest86+ia32.bin", "memtest86+", "boot/memtest86+ia32.bin"),
     PackagedImage("ipxe.lkrn", "ipxe", "boot/ipxe.lkrn"),
     PackagedImage(XEN, "xen-hypervisor-4.17-amd64", "boot/xen-4.17-amd64.gz"),
+    PackagedImage(
+        KERNEL_FULL, "linux-image-amd64", "boot/vmlinuz-*", from_dependency="linux-image-"
+    ),
     PackagedImage(
         KERNEL_I386, "linux-image-686:i386", "boot/vmlinuz-*", from_dependency="linux-image-"
     ),

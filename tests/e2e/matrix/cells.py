@@ -81,6 +81,8 @@ RUN: Final[Mapping[Row, dict[Place, str]]] = MappingProxyType(
         ("vmlinuz", BITS_32): _in_qemu("xen_xenstore", "pc_memory"),
         ("vmlinuz", BITS_64): _in_qemu("xen_native", "pc_cmdline"),
         ("vmlinuz", PVH): _in_qemu("xen_xenstore", "pc_memory", "xen_native"),
+        ("vmlinuz-amd64", REAL): _in_qemu("pc_memory"),
+        ("vmlinuz-amd64", PVH): _in_qemu("pc_cmdline"),
         ("vmlinux", PVH): _in_qemu("xen_cmdline"),
         ("bzImage-zstd", PVH): _in_qemu("pc_xenstore"),
         ("bzImage-lzo", PVH): _in_qemu("xen_memory"),
@@ -124,11 +126,22 @@ class Goal(Enum):
 
 _OLD: Final = ("before 2.00", "2.00", "2.01 zImage", "2.04")
 _OF_OURS: Final = ("builtin", "builtin-fixed", *_OLD)
-_SHIPPED: Final = ("vmlinuz", "vmlinuz-i386", "memtest86+x64.bin", "memtest86+ia32.bin")
+_SHIPPED: Final = (
+    "vmlinuz",
+    "vmlinuz-amd64",
+    "vmlinuz-i386",
+    "memtest86+x64.bin",
+    "memtest86+ia32.bin",
+)
 _PACKED: Final = "bzImage-zstd"
 """It has no code of a kernel before what it packs."""
-ELSEWHERE: Final = frozenset({("bzImage-lzo", PVH)})
-"""Run in QEMU alone: lzo is slow to unpack here, and each compression leads to the same bytes in
+LEFT_OUT: Final = frozenset(
+    {
+        *(("bzImage-lzo", method) for method in METHODS),
+        *(("vmlinuz-amd64", method) for method in (PVH, PVH_ROM)),
+    }
+)
+"""Run in QEMU at most: slow to unpack, and each compression leads to the same bytes in
 tests/devicemodel/images/test_real_direct.py."""
 
 
@@ -145,7 +158,7 @@ FOLLOWED: Final[Mapping[Row, Goal]] = MappingProxyType(
         **_goals(Goal.WORDS, ("witness-pvh",), PVH, PVH_ROM),
         **_goals(Goal.WORDS, ("witness-multiboot",), MULTIBOOT, MULTIBOOT_ROM),
         **_goals(Goal.ENTRY, _SHIPPED, REAL, REAL_ROM, BITS_32),
-        **_goals(Goal.ENTRY, ("vmlinuz", "memtest86+x64.bin"), BITS_64),
+        **_goals(Goal.ENTRY, ("vmlinuz", "vmlinuz-amd64", "memtest86+x64.bin"), BITS_64),
         **_goals(Goal.ENTRY, ("vmlinuz", "vmlinux", _PACKED), PVH, PVH_ROM),
         **_goals(Goal.ENTRY, ("xen.gz",), MULTIBOOT, MULTIBOOT_ROM),
         # Small kernels of ours have words in their setup code alone.
@@ -158,12 +171,14 @@ FOLLOWED: Final[Mapping[Row, Goal]] = MappingProxyType(
 """All that is not refused."""
 
 _KERNELS: Final = (
-    *("vmlinuz", "vmlinux", "bzImage-zstd", "bzImage-lzo", "vmlinuz-i386"),
+    *("vmlinuz", "vmlinux", "bzImage-zstd", "bzImage-lzo", "vmlinuz-amd64", "vmlinuz-i386"),
     *("memtest86+x64.bin", "memtest86+ia32.bin", "ipxe.lkrn", "xen.gz"),
     *("builtin", "builtin-fixed", *_OLD, "witness-pvh", "witness-multiboot"),
 )
-KERNELS: Final = tuple(name for name in _KERNELS if (name, PVH) not in ELSEWHERE)
-"""Those whose every cell is followed, or seen to be refused."""
+CONSIDERED: Final = tuple(
+    (image, method) for image in _KERNELS for method in METHODS if (image, method) not in LEFT_OUT
+)
+"""Followed, or seen to be refused."""
 
 HVMLOADER: Final = "hvmloader+"
 """Before the name of the BIOS that it brings up."""
@@ -194,7 +209,7 @@ ROWS: Final = (
         (image, method)
         for image in _KERNELS
         for method in METHODS
-        if (image, method) in FOLLOWED or (image, method) in ELSEWHERE
+        if (image, method) in FOLLOWED or (image, method) in RUN
     ),
     *((firmware, FIRMWARE) for firmware in FIRMWARES),
 )

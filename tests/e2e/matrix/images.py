@@ -30,7 +30,7 @@ from tests.e2e.matrix.proofs import (
 from toolstack import images
 from toolstack.builtin_guest import initrd_path, kernel_path, nonrelocatable_kernel_path
 from toolstack.images import initrd
-from toolstack.images.catalogue import BUSYBOX_I386, KERNEL_I386
+from toolstack.images.catalogue import BUSYBOX_I386, KERNEL_FULL, KERNEL_I386
 
 XEN_LINE: Final = "com1=115200,8n1 console=com1 dom0_mem=256M smap=0"
 """With SMAP, in TCG of QEMU 7.2, dom0 crashes before its first line: Xen faults on dom0's stack in
@@ -67,7 +67,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
     names = ("vmlinuz", "initrd.img", "memtest86+x64.bin", "memtest86+ia32.bin", "ipxe.lkrn")
     found = {
         image.name: image.path
-        for image in images.ensure((*names, "xen.gz", KERNEL_I386, BUSYBOX_I386))
+        for image in images.ensure((*names, "xen.gz", KERNEL_FULL, KERNEL_I386, BUSYBOX_I386))
     }
 
     def made(name: str, content: bytes) -> Path:
@@ -107,6 +107,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
         "vmlinux": debian(made("vmlinux", elf)),
         "bzImage-zstd": repacked(Format.ZSTD),
         "bzImage-lzo": repacked(Format.LZO),
+        KERNEL_FULL: debian(found[KERNEL_FULL]),
         "vmlinuz-i386": debian(
             found[KERNEL_I386], user_space_of_i386, (ModuleFile(str(disk_i386)),)
         ),
