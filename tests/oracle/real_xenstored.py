@@ -141,6 +141,11 @@ class RealXenstored:
             self._onlooker = self.connect()
         self._onlooker.flush()
 
+    def offer_virq_again(self) -> None:
+        """Let a program that takes the daemon's place bind VIRQ_DOM_EXC; it has no other channel
+        of before."""
+        self._virq = self._event_channel(_VIRQ_DOMID, _VIRQ_DOM_EXC)
+
     # -- inside
 
     def _start(self) -> None:

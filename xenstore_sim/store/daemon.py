@@ -272,6 +272,7 @@ class Daemon:
         world.commands += (OpenDomain(each.domid) for each in world.domains if each.introduced)
         for conn in tuple(world.connections.values()):
             if len(conn.outbox):
+                world.notifier.woken[conn.id] = conn.send
                 # It waits from now on, whatever it waited before.
                 self._expiry.blocked(conn)
             self._service.handle(conn)

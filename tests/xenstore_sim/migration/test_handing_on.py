@@ -10,6 +10,7 @@ from tests.xenstore_sim.conversations import NO_TX, Peer, Stage, event, readable
 from xenstore_sim.descriptors import Descriptors
 from xenstore_sim.handover_codec import decode_handover, encode_handover
 from xenstore_sim.migration.saving import Answered, Sockets
+from xenstore_sim.store.commands import Send
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.faults import FaultPlan
 from xenstore_sim.store.quotas import Quotas
@@ -21,7 +22,7 @@ from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.payloads import encode_request
 
 LISTENING = 3
-NOTHING_OPEN = Descriptors(0, LISTENING, {}, {}, {}, None)
+NOTHING_OPEN = Descriptors("/run", "/run/socket", 0, LISTENING, {}, {}, {}, None)
 DOMAINS = (1, 2, 3)
 
 
@@ -115,6 +116,7 @@ def test_a_transaction_that_nobody_disturbs_commits_in_the_other_daemon() -> Non
 def test_a_client_that_asked_for_the_change_hears_its_answer_from_the_other_one() -> None:
     stage = Stage()
     hand_on(stage, Answered(stage.dom0.conn, encode_packet(Op.CONTROL, 9, 0, b"OK\0")))
+    assert Send(stage.dom0.conn) in stage.commands, "it is told without having to ask more"
     assert readable(stage.take(stage.dom0)) == ["CONTROL req=0x9 tx=0 b'OK\\x00'"]
 
 
