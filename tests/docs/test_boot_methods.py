@@ -81,6 +81,10 @@ def test_what_a_platform_keeps_is_the_codes() -> None:
     ("label", "codes"),
     [
         ("linux", [MODERN.base, MODERN.cmdline, RELOCATED_BASE, FIXED_BASE]),
+        (
+            "direct linux",
+            [MODERN.base, MODERN.cmdline, RELOCATED_BASE, RELOCATED_BASE + ENTRY_64_OFFSET],
+        ),
         ("old linux", [AT_576_KIB.base, AT_576_KIB.cmdline]),
         (
             "rom",
@@ -99,9 +103,7 @@ def test_a_map_has_the_addresses_of_the_code(label: str, codes: list[int]) -> No
     assert addresses(label) == codes
 
 
-@pytest.mark.parametrize(
-    "value", [MODERN.stack_top, AT_576_KIB.stack_top, ZIMAGE_BASE, ENTRY_64_OFFSET, FLAGS]
-)
+@pytest.mark.parametrize("value", [MODERN.stack_top, AT_576_KIB.stack_top, ZIMAGE_BASE, FLAGS])
 def test_a_number_that_is_told_is_the_codes(value: int) -> None:
     assert f"`{value:#x}`" in TEXT.replace("SP `", "`")
 
