@@ -25,7 +25,7 @@ _FAILED = ctypes.c_void_p(-1).value
 _HANDLE = 0x7E57
 
 
-class _Function:
+class ForeignFunction:
     """A foreign function: what is called, and the attributes ctypes lets one set."""
 
     def __init__(self, body: Any) -> None:
@@ -42,7 +42,7 @@ class FakeForeignMemory:
 
     def __init__(self, fd: int, domid: int, ranges: Iterable[GpaRange]) -> None:
         """ranges: where the domain has RAM; frame n is page n of the file, as if flat."""
-        self._fd = fd
+        self.fd = fd
         self._domid = domid
         self._frames = {
             frame for ram in ranges for frame in range(ram.start // PAGE, ram.end // PAGE)
@@ -59,7 +59,7 @@ class FakeForeignMemory:
         self.most_mapped = 0
         """frames at a time"""
         for name in ("open", "close", "restrict", "map", "unmap"):
-            setattr(self, f"xenforeignmemory_{name}", _Function(getattr(self, f"_{name}")))
+            setattr(self, f"xenforeignmemory_{name}", ForeignFunction(getattr(self, f"_{name}")))
 
     def _open(self, logger: None, flags: int) -> int | None:
         if self.open_errno:
@@ -102,7 +102,7 @@ class FakeForeignMemory:
             if not code:
                 place = at + number * PAGE
                 fixed = mmap.MAP_SHARED | _MAP_FIXED
-                mapped = _LIBC.mmap(place, PAGE, protection, fixed, self._fd, frame * PAGE)
+                mapped = _LIBC.mmap(place, PAGE, protection, fixed, self.fd, frame * PAGE)
                 assert mapped == place
         self.mapped_now += count
         self.most_mapped = max(self.most_mapped, self.mapped_now)
