@@ -25,7 +25,7 @@ from handoff.store_values import Carrier
 from toolstack.attempt import Attempt, follow
 from toolstack.create import image_files
 from toolstack.demo import builtin_guest
-from toolstack.device_model import DeviceModelCommand, device_model
+from toolstack.device_model import STUBDOM_UID_BASE, DeviceModelCommand, device_model
 from toolstack.domain_connection import StoreTransport
 from toolstack.domains import Domains
 from toolstack.hypervisor import RamFile, guest_memory
@@ -33,7 +33,7 @@ from toolstack.load import Loaded, LoadMethod, load, open_images, stage_places
 from toolstack.machine.none import NoMachine
 from toolstack.machine.port import Hardware
 from toolstack.publish import offer_writes, withdrawal
-from toolstack.simulated_host import STUBDOM_UID_BASE, MachineOverFile
+from toolstack.simulated_host import MachineOverFile
 from toolstack.store import Store, open_store
 from xenstore_sim.server import ServerHandle, serve
 

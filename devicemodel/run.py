@@ -53,7 +53,7 @@ from handoff.stages import Stage
 from handoff.store_values import RUNNING, Answer, Offer, OfferState
 from xenstore_sim.client import Client, Transaction, Watch
 from xenstore_sim.wire.errors import RequestRefused, XenstoreError
-from xenstore_sim.wire.names import AbsolutePath, DomId
+from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId
 from xenstore_sim.wire.ops import Errno
 
 Log = Callable[[str], None]
@@ -106,6 +106,9 @@ def _silent() -> XenstoreUnavailable:
 async def _own_keys(client: Client, setup: Setup) -> HandoffKeys:
     """The keys of this stub domain. Raises: XenstoreUnavailable if libxl's nodes do not fit."""
     domid = await client.read_or_none("domid")
+    if domid == b"0":
+        # A process of dom0: who may be its target, the hypervisor does not ask.
+        return HandoffKeys(DOM0, setup.target)
     target = await client.read_or_none("target")
     if domid is None or not domid.isdigit() or target != str(setup.target).encode():
         raise XenstoreUnavailable(

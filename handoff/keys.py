@@ -90,12 +90,20 @@ class HandoffKeys:
     def __post_init__(self) -> None:
         assert self.stubdom != self.target, "a domain cannot be its own stub domain"
 
+    @property
+    def home(self) -> AbsolutePath:
+        """Below it lies all that follows: S's own directory. A device model that is a process of
+        dom0 has one for each target there: dom0's own has QEMU's `device-model/T`."""
+        if self.stubdom == DOM0:
+            return child(home(DOM0), f"direct-boot/{self.target}")
+        return home(self.stubdom)
+
     # Written by dom0, readable by S alone.
 
     @property
     def offer(self) -> AbsolutePath:
         """Directory of all that dom0 tells S about the direct boot."""
-        return child(home(self.stubdom), "direct-boot")
+        return child(self.home, "direct-boot")
 
     @property
     def version(self) -> AbsolutePath:
@@ -138,7 +146,7 @@ class HandoffKeys:
     @property
     def device_model(self) -> AbsolutePath:
         """libxl's directory for S's answers about T, made by dom0."""
-        return child(home(self.stubdom), f"device-model/{self.target}")
+        return child(self.home, f"device-model/{self.target}")
 
     @property
     def device_model_perms(self) -> NodePerms:
@@ -173,7 +181,7 @@ class HandoffKeys:
 
     @property
     def target_node(self) -> AbsolutePath:
-        """T's domid, by which a domain is known as a stub domain."""
+        """T's domid, by which a domain is known as a stub domain; dom0 has none."""
         return child(home(self.stubdom), "target")
 
     @property

@@ -34,8 +34,7 @@ from handoff.firmware import BiosRom
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
-from toolstack.device_model import DeviceModelProcess
-from toolstack.host import GuestMachine, GuestMemory
+from toolstack.host import GuestMachine, GuestMemory, RunningDeviceModel
 from toolstack.machine.port import RunningMachine
 from toolstack.progress import Progress
 from xenstore_sim.client import Client, Transaction, Watch
@@ -70,7 +69,7 @@ class LetGo:
 
 @asynccontextmanager
 async def follow(
-    attempt: Attempt, client: Client, process: DeviceModelProcess, progress: Progress
+    attempt: Attempt, client: Client, process: RunningDeviceModel, progress: Progress
 ) -> AsyncIterator[LetGo]:
     """The guest runs while the context lasts; its machine is destroyed at the end.
 
@@ -252,7 +251,7 @@ async def _read_on_change(
 async def _watch_process(
     client: Client,
     keys: HandoffKeys,
-    process: DeviceModelProcess,
+    process: RunningDeviceModel,
     events: trio.MemorySendChannel[Event],
 ) -> None:
     how = await process.wait()

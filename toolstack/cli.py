@@ -64,8 +64,11 @@ def create_command(config: Path, settings: tuple[str, ...], **options: Any) -> N
     def guest(progress: Progress) -> GuestConfig:
         text = _read_text(config)
         parsed, warnings = read_config(text, str(config), settings)
+        on_xen = options["machine"] == MachineChoice.XEN.value
         for warning in warnings:
-            progress.warning(str(warning))
+            # On Xen, what nothing here uses is for libxl.
+            if warning.where is not None or not on_xen:
+                progress.warning(str(warning))
         return parsed
 
     _run(guest, options)
@@ -206,6 +209,8 @@ def _ended(work: Callable[[], int | None], progress: Progress, *, verbose: bool)
 def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -> Request:
     sandbox = Mode(options["sandbox"])
     choice = MachineChoice(options["machine"])
+    if choice is MachineChoice.XEN:
+        _refuse_simulated(options)
     patience = Patience(options["silence"] or None, options["timeout"])
     if choice is MachineChoice.NONE:
         patience = Patience(None, None)
@@ -235,11 +240,25 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
     )
 
 
+def _refuse_simulated(options: dict[str, Any]) -> None:
+    """Raises: ConfigError for an option that a real host takes out of our hands."""
+    refused = (
+        ("platform", Platform.QEMU_PC.value, "a domain of Xen starts in hvmloader"),
+        ("xenstore", options["xenstore"], "the host has one xenstored"),
+        ("stubdom_xenstore", StoreTransport.RING.value, "the host's kernel has the ring"),
+    )
+    for name, value, reason in refused:
+        if value is not None and options[name] == value:
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} {value}: {reason}: leave it away with --machine xen")
+
+
 def _platform(config: GuestConfig, options: dict[str, Any]) -> Platform:
     """The machines here are PCs: without a hypervisor, Xen's firmware would boot nothing."""
     if options["platform"] is not None:
         return Platform(options["platform"])
-    return Platform.QEMU_PC if config.kernel is None else Platform.XEN_HVM
+    on_xen = MachineChoice(options["machine"]) is MachineChoice.XEN
+    return Platform.QEMU_PC if config.kernel is None and not on_xen else Platform.XEN_HVM
 
 
 def _rom_words(options: dict[str, Any]) -> tuple[str, ...]:

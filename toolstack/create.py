@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,17 +24,12 @@ from handoff.store_values import Carrier
 from toolstack.attempt import Attempt, LetGo, follow
 from toolstack.config.guest import GuestConfig
 from toolstack.console import Console
-from toolstack.device_model import (
-    DEFAULT_PROGRAM,
-    DeviceModelCommand,
-    DeviceModelProcess,
-    device_model,
-)
+from toolstack.device_model import DEFAULT_PROGRAM
 from toolstack.domain_connection import StoreTransport
 from toolstack.early_start import WaitingProcess
 from toolstack.firmware_files import boot_method, firmware_files, firmware_warnings
 from toolstack.guest_run import Patience, failure, run_guest
-from toolstack.host import GuestDomain, Host
+from toolstack.host import DeviceModelWish, GuestDomain, Host, RunningDeviceModel
 from toolstack.ioreq_channel import ioreq_channel
 from toolstack.load import (
     ImageFile,
@@ -46,7 +41,7 @@ from toolstack.load import (
     open_images,
     stage_places,
 )
-from toolstack.machine.port import Machine, MachineEnd
+from toolstack.machine.port import Machine, MachineEnd, OnXen
 from toolstack.progress import Progress
 from toolstack.publish import offer_writes, withdrawal
 from toolstack.simulated_host import simulated_host
@@ -60,7 +55,7 @@ class Request:
     """What `toolstack create` was asked for."""
 
     config: GuestConfig
-    machine: Machine
+    machine: Machine | OnXen
     patience: Patience
     carrier: Carrier = Carrier.XENSTORE
     platform: Platform = Platform.XEN_HVM
@@ -104,14 +99,19 @@ async def create(request: Request, progress: Progress, console: Console) -> Outc
             progress.warning(warning)
     try:
         with single_error():
-            async with _host(request) as host:
+            async with _host(request, progress) as host:
                 return await _create(request, progress, console, host)
     except XenstoreError as error:
         raise XenstoreUnavailable(f"xenstore: {error}") from error
     raise AssertionError("single_error lets nothing fall through")
 
 
-def _host(request: Request) -> AbstractAsyncContextManager[Host]:
+def _host(request: Request, progress: Progress) -> AbstractAsyncContextManager[Host]:
+    if isinstance(request.machine, OnXen):
+        # Imported here: no other boot pays for it.
+        from toolstack.xen.host import xen_host
+
+        return xen_host(request.config, progress)
     return simulated_host(
         request.config, request.machine, request.xenstore, request.stubdom_xenstore
     )
@@ -186,7 +186,7 @@ class _Boot:
     @asynccontextmanager
     async def _attempt(
         self, generation: int, places: Sequence[GpaRange]
-    ) -> AsyncIterator[tuple[LetGo, DeviceModelProcess]]:
+    ) -> AsyncIterator[tuple[LetGo, RunningDeviceModel]]:
         request = self.request
         # The frame must be there before the arguments are written if it rides in them.
         frame = None
@@ -194,22 +194,16 @@ class _Boot:
         if request.carrier is Carrier.CMDLINE:
             frame = await self._prepare(generation, places)
             words += arguments.to_arguments(frame)
-        log = f"device-model-{self.guest.domid}.log"
-        async with AsyncExitStack() as stack:
-            place = await stack.enter_async_context(self.host.device_model(self.guest, words, log))
-            ioreqs = stack.enter_context(ioreq_channel()) if request.rom_words else None
-            keys, guest_memory = place.keys, self.guest.memory
-            command = DeviceModelCommand(
+        with ioreq_channel() if request.rom_words else nullcontext() as ioreqs:
+            wish = DeviceModelWish(
+                words,
                 request.sandbox,
-                place.uid,
-                place.argv,
                 request.device_model_program,
                 request.waiting if generation == 1 else None,
                 None if ioreqs is None else ioreqs.device_model,
             )
-            async with device_model(
-                command, place.connection, guest_memory, self.progress
-            ) as process:
+            running = self.host.device_model(self.guest, wish, self.progress)
+            async with running as (keys, process):
                 # The device model starts while the images are loaded: it waits for the offer.
                 if frame is None:
                     frame = await self._prepare(generation, places)
@@ -219,7 +213,7 @@ class _Boot:
                     attempt = Attempt(
                         generation,
                         keys,
-                        guest_memory,
+                        self.guest.memory,
                         self.guest.machine(None if ioreqs is None else ioreqs.machine.fileno()),
                         request.stage_timeout_s,
                         request.boot is BootMethod.FIRMWARE,

@@ -29,6 +29,8 @@ from toolstack.progress import Progress
 LOG_LINES_MAX = 400
 LOG_LINE_MAX = 1000
 REAP_S = 5.0
+STUBDOM_UID_BASE = 0x10000
+"""Device models of one toolstack's stub domains run as different users, from here on."""
 OFFER_TIMEOUT_S = 3600.0
 """It starts while the images are loaded, which may take long; it ends with us in any case."""
 

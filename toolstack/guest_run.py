@@ -15,7 +15,7 @@ from handoff.errors import (
     MachineUnfit,
 )
 from toolstack.console import Console
-from toolstack.device_model import DeviceModelProcess
+from toolstack.host import RunningDeviceModel
 from toolstack.machine.port import EndReason, MachineEnd, RunningMachine
 
 _DRAIN_S = 2.0
@@ -32,7 +32,7 @@ class Patience:
 
 
 async def run_guest(
-    machine: RunningMachine, process: DeviceModelProcess, console: Console, patience: Patience
+    machine: RunningMachine, process: RunningDeviceModel, console: Console, patience: Patience
 ) -> MachineEnd:
     """How the guest's machine ended.
 

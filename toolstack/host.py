@@ -5,19 +5,22 @@ Nothing above it knows which of them it works on.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from handoff.addresses import GpaRange
+from handoff.confinement import Mode
 from handoff.descriptor import Insert
 from handoff.e820 import E820Map
 from handoff.firmware import Firmware
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys
-from toolstack.domain_connection import DomainConnection
+from toolstack.early_start import WaitingProcess
 from toolstack.machine.port import RunningMachine
+from toolstack.progress import Progress
 from toolstack.store import Store
 from xenstore_sim.wire.names import DomId
 
@@ -86,16 +89,25 @@ class GuestDomain(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceModelPlace:
-    """What one device model runs as."""
+class DeviceModelWish:
+    """How the device model of one attempt is to run."""
 
-    keys: HandoffKeys
-    uid: int
-    """user it becomes when the toolstack is root"""
-    argv: tuple[str, ...]
-    """its arguments, libxl's and ours"""
-    connection: DomainConnection
-    """its own connection to xenstored; closed by whoever runs it"""
+    arguments: tuple[str, ...]
+    """ours, beside those libxl writes"""
+    sandbox: Mode
+    program: Sequence[str]
+    """where it is a process of dom0"""
+    waiting: WaitingProcess | None = None
+    """one that runs already"""
+    ioreqs: socket.socket | None = None
+    """its end of the ioreq channel, if it serves devices; it is the device model's from here on"""
+
+
+class RunningDeviceModel(Protocol):
+    """A device model that was started."""
+
+    async def wait(self) -> str:
+        """Waits for its end; says how it ended: `exit status 15, its last words: ...`."""
 
 
 class Host(Protocol):
@@ -108,9 +120,10 @@ class Host(Protocol):
         """The guest's domain while the context lasts."""
 
     def device_model(
-        self, guest: GuestDomain, arguments: Sequence[str], log: str
-    ) -> AbstractAsyncContextManager[DeviceModelPlace]:
-        """A place for one device model of `guest` while the context lasts.
+        self, guest: GuestDomain, wish: DeviceModelWish, progress: Progress
+    ) -> AbstractAsyncContextManager[tuple[HandoffKeys, RunningDeviceModel]]:
+        """A device model of `guest`, as which domain its nodes tell, while the context lasts;
+        nothing of it is left afterwards.
 
-        arguments: ours, beside those libxl writes. log: where its output goes, for people.
+        Raises: ConfigError if there is no such program, XenstoreUnavailable, HypervisorError.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,18 +11,17 @@ from handoff.descriptor import Insert
 from handoff.firmware import Firmware
 from handoff.keys import HandoffKeys
 from toolstack.config.guest import GuestConfig
+from toolstack.device_model import STUBDOM_UID_BASE, DeviceModelCommand, device_model
 from toolstack.disks import machine_disks
 from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import NewDomain
 from toolstack.domains import Domains
-from toolstack.host import DeviceModelPlace, GuestDomain
+from toolstack.host import DeviceModelWish, GuestDomain, RunningDeviceModel
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.machine.port import Hardware, Machine, RunningMachine
+from toolstack.progress import Progress
 from toolstack.store import Store, open_store
 from xenstore_sim.wire.names import DomId
-
-STUBDOM_UID_BASE = 0x10000
-"""Device models of one toolstack's stub domains run as different users, from here on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +100,22 @@ class SimulatedHost:
 
     @asynccontextmanager
     async def device_model(
-        self, guest: GuestDomain, arguments: Sequence[str], log: str
-    ) -> AsyncIterator[DeviceModelPlace]:
+        self, guest: GuestDomain, wish: DeviceModelWish, progress: Progress
+    ) -> AsyncIterator[tuple[HandoffKeys, RunningDeviceModel]]:
         assert isinstance(guest, SimulatedGuest), "it came from this host"
-        async with self.domains.stubdom(guest.domain, arguments, log) as (stubdom, argv):
+        log = f"device-model-{guest.domid}.log"
+        async with self.domains.stubdom(guest.domain, wish.arguments, log) as (stubdom, argv):
             connection = await self.store.connect_as(stubdom.domid, self.transport)
-            keys = HandoffKeys(stubdom.domid, guest.domid)
-            yield DeviceModelPlace(keys, STUBDOM_UID_BASE + stubdom.domid, argv, connection)
+            command = DeviceModelCommand(
+                wish.sandbox,
+                STUBDOM_UID_BASE + stubdom.domid,
+                argv,
+                wish.program,
+                wish.waiting,
+                wish.ioreqs,
+            )
+            async with device_model(command, connection, guest.memory, progress) as process:
+                yield HandoffKeys(stubdom.domid, guest.domid), process
 
 
 @asynccontextmanager

@@ -191,10 +191,33 @@ def test_quiet_prints_nothing_when_all_is_well(config: str, runtime: Path) -> No
     assert (run.status, run.errors, run.console) == (0, "", "")
 
 
-def test_xen_is_refused_with_what_there_is(config: str, runtime: Path) -> None:
-    run = toolstack(runtime, "create", config, "--machine", MachineChoice.XEN.value)
+ON_XEN = "create", "--machine", MachineChoice.XEN.value
+
+
+@pytest.mark.skipif(Path("/sys/hypervisor/type").exists(), reason="this host has a hypervisor")
+def test_a_host_without_xen_is_told_so_in_one_line(config: str, runtime: Path) -> None:
+    run = toolstack(runtime, *ON_XEN, config)
+    assert run.status == 28
+    assert "/sys/hypervisor/type: No such file or directory: this is no Xen host" in run.errors
+    assert run.errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--platform", "qemu-pc"], "--platform qemu-pc: "),
+        (["--xenstore", "/run/x"], "--xenstore /run/x: "),
+        (["--stubdom-xenstore", "ring"], "--stubdom-xenstore ring: "),
+        (["--rom", "qemu"], "--rom qemu: "),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_of_the_simulation_alone_is_refused_on_xen(
+    config: str, runtime: Path, options: list[str], told: str
+) -> None:
+    run = toolstack(runtime, *ON_XEN, *options, config)
     assert run.status == 10
-    assert "take emulator, qemu or none" in run.errors
+    assert f"toolstack: error: {told}" in run.errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -90,6 +90,14 @@ class RunningMachine(Protocol):
         """Waits until the machine ends by itself; may be called once."""
 
 
+@dataclass(frozen=True, slots=True)
+class OnXen:
+    """No machine of ours: the guest is a domain of this very host (toolstack/xen)."""
+
+    name: str = "xen"
+    insert: Insert = Insert.PCI_ROM
+
+
 class Machine(Protocol):
     """A kind of machine that can be started."""
 

@@ -1,0 +1,43 @@
+"""xl as a program: what it says when it fails is what the operator reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from handoff.errors import HypervisorError
+from toolstack.xen.xl import Xl
+
+
+def program(directory: Path, script: str) -> Xl:
+    file = directory / "xl"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    return Xl(str(file))
+
+
+async def test_a_domain_is_built_paused_and_nobody_waits_for_its_end(tmp_path: Path) -> None:
+    xl = program(tmp_path, f'echo "$@" > {tmp_path}/said')
+    await xl.create_paused("/guest.cfg")
+    assert (tmp_path / "said").read_text() == "create -p -e /guest.cfg\n"
+
+
+async def test_a_failure_has_the_last_words(tmp_path: Path) -> None:
+    xl = program(tmp_path, "seq 9; echo 'libxl: \033[1mno memory' >&2; exit 3")
+    with pytest.raises(HypervisorError) as failed:
+        await xl.destroy(5)
+    assert str(failed.value) == ("`xl destroy` failed (status 3): 7 / 8 / 9 / libxl: ?[1mno memory")
+
+
+async def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HypervisorError, match=r"/xl: No such file"):
+        await Xl(str(tmp_path / "xl")).destroy(5)
+
+
+def test_a_missing_xl_is_named_with_its_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(HypervisorError, match=r"xl: no such program.*xen-utils-common"):
+        Xl.installed()

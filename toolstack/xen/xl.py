@@ -1,0 +1,65 @@
+"""xl as a program: what libxl alone can do, build a domain with its device model, destroy it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from handoff.errors import HypervisorError, printable
+
+CREATE_S: Final = 120.0
+"""Longest wait for a domain to be built: libxl's own waits, for the device model and for
+backends, are shorter."""
+DESTROY_S: Final = 60.0
+_WORDS_MAX: Final = 600
+_LAST_LINES: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Xl:
+    """An installed xl."""
+
+    program: str
+
+    @classmethod
+    def installed(cls) -> Xl:
+        """Raises: HypervisorError if there is none."""
+        program = shutil.which("xl") or shutil.which("xl", path="/usr/sbin:/usr/local/sbin")
+        if program is None:
+            raise HypervisorError("xl: no such program: install it (Debian: xen-utils-common)")
+        return cls(program)
+
+    async def create_paused(self, config: str) -> None:
+        """Builds the domain that the file `config` describes; nobody waits for its end.
+
+        Raises: HypervisorError with xl's words. It then may exist, if xl did not answer.
+        """
+        await self._run(CREATE_S, "create", "-p", "-e", config)
+
+    async def destroy(self, domid: int) -> None:
+        """Raises: HypervisorError with xl's words, also if it is gone already."""
+        await self._run(DESTROY_S, "destroy", str(domid))
+
+    async def _run(self, limit_s: float, *words: str) -> None:
+        argv = [self.program, *words]
+        done = None
+        with trio.move_on_after(limit_s):
+            try:
+                done = await trio.run_process(
+                    argv,
+                    capture_stdout=True,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
+            except OSError as error:
+                raise HypervisorError(f"{self.program}: {error.strerror}") from error
+        if done is None:
+            raise HypervisorError(f"`xl {words[0]}` did not end within {limit_s:g} s")
+        if done.returncode != 0:
+            lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
+            said = printable(" / ".join(lines[-_LAST_LINES:]), _WORDS_MAX)
+            raise HypervisorError(f"`xl {words[0]}` failed (status {done.returncode}): {said}")
