@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from handoff.addresses import PAGE
 from handoff.descriptor import BootMethod
 from handoff.modules import ModuleFile
 from handoff.platforms import Platform
@@ -95,6 +96,7 @@ class Reached:
         assert self._text(cmdline) == self.bootable.cmdline
         for number, module in enumerate(self.bootable.modules):
             start, size = self._quads(modlist + 32 * number, 2)
+            assert start % PAGE == 0
             assert self.guest.read(start, size) == Path(module.path).read_bytes()
         (entries,) = self._dwords(info + 48, 1)
         self._map(
@@ -111,6 +113,7 @@ class Reached:
         assert self._text(cmdline) == f"{self.bootable.kernel.name} {self.bootable.cmdline}"
         for number, module in enumerate(self.bootable.modules):
             start, end, string = self._dwords(table + 16 * number, 3)
+            assert start % PAGE == 0
             assert self.guest.read(start, end - start) == Path(module.path).read_bytes()
             assert self._text(string) == _words_of(module)
         length, mmap = self._dwords(info + 44, 2)
