@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import socket
 import sys
@@ -13,10 +12,8 @@ from pathlib import Path
 
 import trio
 
-from devicemodel.discover import HostFiles, Native
 from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod, read_option_rom
-from devicemodel.images.firmware import FirmwareSources
-from devicemodel.images.source import Image, host_image
+from devicemodel.host_files import host_files
 from devicemodel.run import Setup, serve
 from handoff.addresses import AddressError, GpaRange
 from handoff.carriers.arguments import OPTION
@@ -30,12 +27,10 @@ from handoff.confinement import (
     confine,
     prepare,
 )
-from handoff.descriptor import Role
 from handoff.errors import (
     ConfigError,
     ConfinementFailed,
     HandoffError,
-    ImageError,
     InternalError,
     XenstoreUnavailable,
     printable,
@@ -182,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> None:
     """Locks itself down, then serves. Raises: HandoffError."""
-    native = _host_files(options)
+    native = host_files(options)
     kept = [2]
     if native is not None:
         kept += [image.file.fileno() for image in native.images]
@@ -270,38 +265,6 @@ async def _main(
 def log(line: str) -> None:
     """One line to the log, which is standard error."""
     os.write(2, f"{line}\n".encode("utf-8", "replace"))
-
-
-def _host_files(options: argparse.Namespace) -> Native | None:
-    """The files that are named, opened while there still is a file system."""
-    if options.bios is not None:
-        if options.kernel is not None:
-            raise ConfigError("-kernel and -bios: firmware boots without a kernel: name one")
-        loader = None
-        if options.firmware is not None:
-            loader = _open(Role.FIRMWARE, options.firmware)
-        return FirmwareSources(_open(Role.BIOS, options.bios), loader)
-    if options.firmware is not None:
-        raise ConfigError("--firmware without -bios: name the BIOS that it brings up")
-    if options.kernel is None:
-        if options.modules:
-            raise ConfigError("-initrd without -kernel: name the kernel, too")
-        return None
-    kernel = _open(Role.KERNEL, options.kernel)
-    if not options.modules:
-        return HostFiles(kernel, None)
-    arguments = (*options.arguments, *[""] * len(options.modules))
-    ramdisk = _open(Role.RAMDISK, options.modules[0], arguments[0])
-    more = zip(options.modules[1:], arguments[1:], strict=False)
-    return HostFiles(kernel, ramdisk, tuple(_open(Role.MODULE, *named) for named in more))
-
-
-def _open(role: Role, path: Path, arguments: str = "") -> Image:
-    try:
-        file = io.FileIO(path, "rb")
-        return host_image(role, file, os.fsencode(path.name), os.fsencode(arguments))
-    except OSError as error:
-        raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
 
 
 def _connection(fds: Sequence[int] | None) -> tuple[Transport, tuple[int, ...]]:
