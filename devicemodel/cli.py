@@ -119,6 +119,8 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--firmware", type=Path, help="host file (native only): hvmloader, which starts the -bios"
     )
+    out.add_argument("--acpi", type=Path, help="host file (native only): tables for hvmloader")
+    out.add_argument("--smbios", type=Path, help="host file (native only), likewise")
     out.add_argument(
         OPTION, dest="frame", action="append", default=[], help="piece of the frame, in order"
     )

@@ -10,7 +10,7 @@ from devicemodel.images.firmware import FirmwareSources
 from devicemodel.images.source import Image, Sources
 from devicemodel.ram_image import RamImage
 from handoff.addresses import PAGE
-from handoff.descriptor import Descriptor, Insert, Role, StagedImage
+from handoff.descriptor import TABLES, Descriptor, Insert, Role, StagedImage
 from handoff.descriptor_codec import decode_descriptor
 from handoff.errors import DescriptorRefused
 from handoff.guest_ram import GuestRam
@@ -94,7 +94,9 @@ def _firmware(descriptor: Descriptor, ram: GuestRam, native: Native | None) -> F
     bios = _ram_image(descriptor, Role.BIOS, ram)
     if bios is None:
         raise DescriptorRefused("images", "no image has the role bios")
-    return FirmwareSources(bios, _ram_image(descriptor, Role.FIRMWARE, ram))
+    loader = _ram_image(descriptor, Role.FIRMWARE, ram)
+    found = (_ram_image(descriptor, role, ram) for role in TABLES)
+    return FirmwareSources(bios, loader, tuple(image for image in found if image is not None))
 
 
 def _check_map(guest: GuestMap) -> None:

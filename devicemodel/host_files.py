@@ -10,7 +10,7 @@ from pathlib import Path
 from devicemodel.discover import HostFiles, Native
 from devicemodel.images.firmware import FirmwareSources
 from devicemodel.images.source import Image, host_image
-from handoff.descriptor import Role
+from handoff.descriptor import TABLES, Role
 from handoff.errors import ConfigError, ImageError
 
 
@@ -25,7 +25,9 @@ def host_files(options: argparse.Namespace) -> Native | None:
         loader = None
         if options.firmware is not None:
             loader = _open(Role.FIRMWARE, options.firmware)
-        return FirmwareSources(_open(Role.BIOS, options.bios), loader)
+        named = ((role, getattr(options, role.value)) for role in TABLES)
+        tables = tuple(_open(role, path) for role, path in named if path is not None)
+        return FirmwareSources(_open(Role.BIOS, options.bios), loader, tables)
     if options.firmware is not None:
         raise ConfigError("--firmware without -bios: name the BIOS that it brings up")
     if options.kernel is None:

@@ -33,6 +33,10 @@ class Role(Enum):
     """without a kernel: what the vCPU is started in on Xen, hvmloader"""
     BIOS = "bios"
     """without a kernel: SeaBIOS or OVMF"""
+    ACPI = "acpi"
+    """without a kernel, on Xen: ACPI tables that hvmloader takes beside its own"""
+    SMBIOS = "smbios"
+    """SMBIOS structures, likewise"""
 
 
 class BootMethod(Enum):
@@ -47,7 +51,9 @@ class BootMethod(Enum):
     """no kernel: firmware that was handed over boots from what the machine has"""
 
 
-_OF_FIRMWARE = frozenset({Role.FIRMWARE, Role.BIOS})
+TABLES = (Role.ACPI, Role.SMBIOS)
+"""Images for hvmloader to read, in the order they are placed in."""
+_OF_FIRMWARE = frozenset({Role.FIRMWARE, Role.BIOS, *TABLES})
 
 
 class EntryMode(Enum):

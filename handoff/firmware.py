@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from handoff.addresses import Gpa, GpaRange
+from handoff.descriptor import Role
 
 BIOS_MAX_BYTES = 16 << 20
 """Largest BIOS: [4 GiB - 16 MiB, 4 GiB) is free of all else."""
@@ -27,6 +28,16 @@ class DirectEntry:
     eip: Gpa
     ebx: Gpa
     """hvm_start_info"""
+    acpi: GpaRange | None = None
+    """ACPI tables for hvmloader, which learns of them in xenstore"""
+    smbios: GpaRange | None = None
+    """SMBIOS structures, likewise"""
+
+    @property
+    def tables(self) -> tuple[tuple[Role, GpaRange], ...]:
+        """Those it has."""
+        both = ((Role.ACPI, self.acpi), (Role.SMBIOS, self.smbios))
+        return tuple((role, where) for role, where in both if where is not None)
 
 
 Firmware = BiosRom | DirectEntry

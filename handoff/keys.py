@@ -12,10 +12,12 @@ from enum import Enum
 from typing import Final
 from uuid import UUID
 
+from handoff.descriptor import TABLES, Role
 from handoff.errors import DescriptorRefused
 from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId, home
 from xenstore_sim.wire.perms import Access, NodePerms, Perm
 
+ROLES: Final = "kernel, ramdisk, module, firmware, bios, acpi or smbios"
 NUMBERED_MAX: Final = 999
 """Most nodes of a numbered directory: names have three digits."""
 
@@ -189,6 +191,10 @@ class HandoffKeys:
         """Which firmware hvmloader shall start."""
         return child(home(self.target), "hvmloader/bios")
 
+    def tables(self, role: Role, fact: TablesFact) -> AbsolutePath:
+        """What hvmloader is told of tables that were handed over."""
+        return child(home(self.target), f"hvmloader/{role.value}/{fact.value}")
+
 
 class ImageFact(Enum):
     """What `images/<n>/` tells people about one image."""
@@ -197,6 +203,13 @@ class ImageFact(Enum):
     GPA = "gpa"
     SIZE = "size"
     DIGEST = "digest"
+
+
+class TablesFact(Enum):
+    """Of ACPI tables or SMBIOS structures. Source: hvm_xs_strings.h in Xen."""
+
+    ADDRESS = "address"
+    LENGTH = "length"
 
 
 class Party(Enum):
@@ -238,9 +251,7 @@ def key_table(keys: HandoffKeys, target_uuid: UUID) -> Sequence[KeyRow]:
         told(numbered(keys.frame, 1), "at most 1900 characters of the frame in base64"),
         told(keys.frame_gpa, "address of the frame in guest RAM, 0x and hexadecimal"),
         told(keys.frame_size, "its size in bytes, decimal"),
-        told(
-            keys.image(0, ImageFact.ROLE), "kernel, ramdisk, module, firmware or bios", Party.PEOPLE
-        ),
+        told(keys.image(0, ImageFact.ROLE), ROLES, Party.PEOPLE),
         told(keys.image(0, ImageFact.GPA), "0x and hexadecimal", Party.PEOPLE),
         told(keys.image(0, ImageFact.SIZE), "bytes, decimal", Party.PEOPLE),
         told(keys.image(0, ImageFact.DIGEST), "BLAKE3, hexadecimal", Party.PEOPLE),
@@ -248,5 +259,13 @@ def key_table(keys: HandoffKeys, target_uuid: UUID) -> Sequence[KeyRow]:
         answered(keys.answer_state, "<generation> <stage>"),
         answered(keys.error, "<kind>: <text>, one line, before state is failed"),
         answered(numbered(keys.report, 1), "at most 1900 characters of the frame in base64"),
+        *(
+            KeyRow(keys.tables(role, fact), dom0, Party.HVMLOADER, value, read_by(keys.target))
+            for role in TABLES
+            for fact, value in (
+                (TablesFact.ADDRESS, f"where the {role.value} tables lie, 0x and hexadecimal"),
+                (TablesFact.LENGTH, "their bytes, 0x and hexadecimal"),
+            )
+        ),
         answered(keys.running, "running"),
     )

@@ -96,19 +96,24 @@ def encode_report(report: Report, generation: int) -> bytes:
             "moves": [
                 {
                     "name": moved.name,
-                    "from": [] if moved.source is None else [_range_map(moved.source)],
+                    "from": _ranges_map(moved.source),
                     "to": [_range_map(moved.to)],
                 }
                 for moved in report.moves
             ],
-            "rom": [] if report.rom is None else [_range_map(report.rom)],
+            "rom": _ranges_map(report.rom),
             "bios": [
                 _range_map(firmware.range)
                 for firmware in (report.firmware,)
                 if isinstance(firmware, BiosRom)
             ],
             "entry": [
-                {"eip": int(firmware.eip), "ebx": int(firmware.ebx)}
+                {
+                    "eip": int(firmware.eip),
+                    "ebx": int(firmware.ebx),
+                    "acpi": _ranges_map(firmware.acpi),
+                    "smbios": _ranges_map(firmware.smbios),
+                }
                 for firmware in (report.firmware,)
                 if isinstance(firmware, DirectEntry)
             ],
@@ -151,8 +156,9 @@ def check_report(report: Report, ram: Sequence[GpaRange]) -> None:
     match report.firmware:
         case BiosRom(where):
             named.append(("bios", where))
-        case DirectEntry(eip, ebx):
+        case DirectEntry(eip, ebx) as entry:
             named += [("eip", GpaRange(eip, 1)), ("ebx", GpaRange(ebx, 1))]
+            named += [(f"{role.value} tables", where) for role, where in entry.tables]
     for name, where in named:
         if not any(region.contains(where) for region in ram):
             raise PeerMisbehaved(f"the report's {name} {where} is not guest RAM")
@@ -174,6 +180,10 @@ def _range_map(where: GpaRange) -> dict[str, int]:
     return {"start": int(where.start), "size": where.size}
 
 
+def _ranges_map(where: GpaRange | None) -> list[dict[str, int]]:
+    return [] if where is None else [_range_map(where)]
+
+
 def _read_range(fields: Fields) -> GpaRange:
     return fields.range("start", "size")
 
@@ -181,7 +191,10 @@ def _read_range(fields: Fields) -> GpaRange:
 def _read_entry(fields: Fields) -> DirectEntry:
     highest = FOUR_GIB - 1
     return DirectEntry(
-        Gpa(fields.integer("eip", 0, highest)), Gpa(fields.integer("ebx", 0, highest))
+        Gpa(fields.integer("eip", 0, highest)),
+        Gpa(fields.integer("ebx", 0, highest)),
+        next(iter(fields.each("acpi", 1, _read_range)), None),
+        next(iter(fields.each("smbios", 1, _read_range)), None),
     )
 
 

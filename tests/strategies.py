@@ -10,6 +10,7 @@ from handoff.addresses import FOUR_GIB, GPA_LIMIT, Gpa, GpaRange
 from handoff.descriptor import (
     CMDLINE_MAX_BYTES,
     E820_MAX,
+    TABLES,
     BootMethod,
     Descriptor,
     EntryMode,
@@ -62,7 +63,7 @@ def staged_images(draw: st.DrawFn, boot: BootMethod) -> tuple[StagedImage, ...]:
     """At most one of each role that `boot` takes, modules behind a ramdisk; disjoint, in any
     order."""
     if boot is BootMethod.FIRMWARE:
-        single = [Role.BIOS, Role.FIRMWARE]
+        single = [Role.BIOS, Role.FIRMWARE, *TABLES]
     else:
         single = [Role.KERNEL, Role.RAMDISK]
     roles = draw(st.permutations(single))[: draw(st.integers(0, len(single)))]
@@ -109,7 +110,8 @@ def _descriptors_of(boot: BootMethod) -> st.SearchStrategy[Descriptor]:
 def reports() -> st.SearchStrategy[Report]:
     """With an option ROM, or with firmware that was handed over."""
     addresses = st.integers(0, FOUR_GIB - 1).map(Gpa)
-    entries = st.builds(DirectEntry, addresses, addresses)
+    tables = st.none() | gpa_ranges()
+    entries = st.builds(DirectEntry, addresses, addresses, tables, tables)
     started = st.tuples(gpa_ranges(), st.none()) | st.tuples(
         st.none(), st.builds(BiosRom, gpa_ranges()) | entries
     )

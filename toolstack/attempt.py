@@ -28,15 +28,16 @@ from handoff.conversation.toolstack_side import (
     ToolstackSide,
     Unpause,
 )
-from handoff.descriptor import Insert
+from handoff.descriptor import Insert, Role
 from handoff.errors import HandoffError, PeerMisbehaved, XenstoreUnavailable
-from handoff.firmware import BiosRom
+from handoff.firmware import BiosRom, DirectEntry
 from handoff.guest_ram import GuestRam
 from handoff.keys import HandoffKeys, numbered
 from handoff.report import Report
 from toolstack.host import GuestMachine, GuestMemory, RunningDeviceModel
 from toolstack.machine.port import RunningMachine
 from toolstack.progress import Progress
+from toolstack.publish import tables_writes
 from xenstore_sim.client import Client, Transaction, Watch
 from xenstore_sim.wire.errors import EventsLost, XenstoreError
 from xenstore_sim.wire.names import AbsolutePath
@@ -57,6 +58,8 @@ class Attempt:
     """longest wait for the next stage, seconds"""
     boots_firmware: bool = False
     """there is no kernel: firmware was handed over"""
+    tables: frozenset[Role] = frozenset()
+    """what was handed over for hvmloader to read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,7 @@ class _Follower:
             )
             raise PeerMisbehaved(f"the report starts {told}, and {asked} was handed over")
         _check_rom(report, attempt.machine.insert)
+        await self._tell_tables(report)
         rom = None
         if attempt.machine.insert is Insert.GENROMS:
             rom = snapshot(report, attempt.memory.ram)
@@ -174,6 +178,18 @@ class _Follower:
             attempt.machine.start(report.firmware, rom)
         )
         self._progress.stage("machine", "paused", attempt.machine.told(self._machine))
+
+    async def _tell_tables(self, report: Report) -> None:
+        """hvmloader finds them by xenstore. Raises: PeerMisbehaved for others than were given."""
+        attempt, entry = self._attempt, report.firmware
+        tables = entry.tables if isinstance(entry, DirectEntry) else ()
+        if {role for role, _ in tables} != attempt.tables:
+            told = ", ".join(role.value for role, _ in tables) or "none"
+            asked = ", ".join(sorted(role.value for role in attempt.tables)) or "none"
+            raise PeerMisbehaved(f"the report has tables: {told}; handed over: {asked}")
+        if isinstance(entry, DirectEntry):
+            for write in tables_writes(attempt.keys, entry):
+                await self._client.write(write.path, write.value)
 
     async def _read_report(self, transaction: Transaction) -> tuple[bytes, ...]:
         """The chunks S wrote, no more of them than a report can have."""

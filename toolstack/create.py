@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import trio
 
@@ -14,7 +16,7 @@ from handoff.addresses import GpaRange, size_text
 from handoff.carriers import arguments, memory
 from handoff.confinement import Mode
 from handoff.conversation.toolstack_side import worth_retrying
-from handoff.descriptor import BootMethod, Descriptor, EntryMode, Role, StagedImage, Subarch
+from handoff.descriptor import TABLES, BootMethod, Descriptor, EntryMode, Role, StagedImage, Subarch
 from handoff.descriptor_codec import encode_descriptor
 from handoff.errors import HandoffError, XenstoreUnavailable
 from handoff.keys import HandoffKeys
@@ -48,6 +50,17 @@ from toolstack.simulated_host import simulated_host
 from xenstore_sim.wire.errors import XenstoreError
 
 CLEAN_UP_S = 10.0
+
+
+_OPTIONS: Final = MappingProxyType(
+    {
+        Role.BIOS: "-bios",
+        Role.FIRMWARE: "--firmware",
+        Role.ACPI: "--acpi",
+        Role.SMBIOS: "--smbios",
+    }
+)
+"""A native device model's, for firmware."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +207,7 @@ class _Boot:
         if request.carrier is Carrier.CMDLINE:
             frame = await self._prepare(generation, places)
             words += arguments.to_arguments(frame)
+        files = image_files(request.config, request.platform)
         with ioreq_channel() if request.rom_words else nullcontext() as ioreqs:
             wish = DeviceModelWish(
                 words,
@@ -217,6 +231,7 @@ class _Boot:
                         self.guest.machine(None if ioreqs is None else ioreqs.machine.fileno()),
                         request.stage_timeout_s,
                         request.boot is BootMethod.FIRMWARE,
+                        frozenset(image.role for image in files if image.role in TABLES),
                     )
                     async with follow(attempt, client, process, self.progress) as let_go:
                         yield let_go, process
@@ -229,8 +244,7 @@ class _Boot:
             return ()
         images = image_files(self.request.config, self.request.platform)
         if self.request.boot is BootMethod.FIRMWARE:
-            options = {Role.BIOS: "-bios", Role.FIRMWARE: "--firmware"}
-            named = ((options[image.role], os.path.abspath(image.path)) for image in images)
+            named = ((_OPTIONS[image.role], os.path.abspath(image.path)) for image in images)
             return tuple(word for pair in named for word in pair)
         kernel, *modules = images
         words = ["-kernel", os.path.abspath(kernel.path)]

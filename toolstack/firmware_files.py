@@ -114,12 +114,19 @@ def firmware_files(
     if platform is Platform.XEN_HVM:
         named = config.firmware
         path = _installed(HVMLOADER, "hvmloader", root) if named is None else Path(named)
-        return (ImageFile(Role.FIRMWARE, path), bios)
-    if config.firmware is not None:
-        raise ConfigError(
-            f"firmware {config.firmware}: replaces hvmloader, which {platform.value} has not: "
-            "remove it, or take --platform xen-hvm"
-        )
+        tables = ((Role.ACPI, config.acpi_firmware), (Role.SMBIOS, config.smbios_firmware))
+        files = (ImageFile(role, Path(named)) for role, named in tables if named is not None)
+        return (*files, ImageFile(Role.FIRMWARE, path), bios)
+    for key, does, value in (
+        ("firmware", "replaces", config.firmware),
+        ("acpi_firmware", "is for", config.acpi_firmware),
+        ("smbios_firmware", "is for", config.smbios_firmware),
+    ):
+        if value is not None:
+            raise ConfigError(
+                f"{key} {value}: {does} hvmloader, which {platform.value} has not: "
+                "remove it, or take --platform xen-hvm"
+            )
     return (bios,)
 
 

@@ -96,8 +96,9 @@ def _firmware(firmware: Firmware | None) -> dict[str, object] | None:
             return None
         case BiosRom(where):
             return {"bios": _range(where)}
-        case DirectEntry(eip, ebx):
-            return {"eip": int(eip), "ebx": int(ebx)}
+        case DirectEntry(eip, ebx) as entry:
+            tables = {role.value: _range(where) for role, where in entry.tables}
+            return {"eip": int(eip), "ebx": int(ebx), **tables}
 
 
 def _range(where: GpaRange) -> dict[str, int]:

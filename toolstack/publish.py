@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from handoff.addresses import GpaRange
 from handoff.carriers import base64_chunks
 from handoff.descriptor import StagedImage
-from handoff.keys import HandoffKeys, ImageFact, StoreWrite, numbered
+from handoff.firmware import DirectEntry
+from handoff.keys import HandoffKeys, ImageFact, StoreWrite, TablesFact, numbered
 from handoff.store_values import (
     PROTOCOL_VERSION,
     Carrier,
@@ -58,6 +59,15 @@ def withdrawal(keys: HandoffKeys, generation: int) -> StoreWrite:
     """The one write that takes the offer of attempt `generation` back."""
     state = OfferState(generation, Offer.WITHDRAWN)
     return StoreWrite(keys.offer_state, state.encode(), keys.offer_perms)
+
+
+def tables_writes(keys: HandoffKeys, entry: DirectEntry) -> tuple[StoreWrite, ...]:
+    """What hvmloader is told of its tables, as libxl writes it: readable as all of `hvmloader`."""
+    return tuple(
+        StoreWrite(keys.tables(role, fact), f"{value:#x}".encode("ascii"))
+        for role, where in entry.tables
+        for fact, value in ((TablesFact.ADDRESS, where.start), (TablesFact.LENGTH, where.size))
+    )
 
 
 def _facts(

@@ -127,7 +127,9 @@ def every_start() -> dict[str, object]:
     """A report's map with the rom, the bios and the entry, of which a report has but one."""
     whole = tree(encode_report(REPORT, 1))
     bios = replace(REPORT, rom=None, firmware=BiosRom(GpaRange(Gpa(0x200000), 0x40000)))
-    entry = replace(REPORT, rom=None, firmware=DirectEntry(Gpa(0x100000), Gpa(0x174000)))
+    tables = (GpaRange(Gpa(0x174000), 0x234), GpaRange(Gpa(0x175000), 0x12))
+    started = DirectEntry(Gpa(0x100000), Gpa(0x176000), *tables)
+    entry = replace(REPORT, rom=None, firmware=started)
     for key, other in (("bios", bios), ("entry", entry)):
         whole[key] = tree(encode_report(other, 1))[key]
     return whole

@@ -36,6 +36,10 @@ TABLE = [
     (f"{ANSWER}/state", Party.STUBDOM, "n6,r5"),
     (f"{ANSWER}/error", Party.STUBDOM, "n6,r5"),
     (f"{ANSWER}/report/001", Party.STUBDOM, "n6,r5"),
+    ("/local/domain/5/hvmloader/acpi/address", Party.DOM0, "n0,r5"),
+    ("/local/domain/5/hvmloader/acpi/length", Party.DOM0, "n0,r5"),
+    ("/local/domain/5/hvmloader/smbios/address", Party.DOM0, "n0,r5"),
+    ("/local/domain/5/hvmloader/smbios/length", Party.DOM0, "n0,r5"),
     ("/local/domain/6/device-model/5/state", Party.STUBDOM, "n6,r5"),
 ]
 

@@ -93,6 +93,11 @@ def started(firmware: Firmware) -> Report:
         (DirectEntry(Gpa(0x100000), Gpa(0x174000)), None),
         (DirectEntry(Gpa(0x300000), Gpa(0x174000)), "the report's eip [0x300000, 0x300001)"),
         (DirectEntry(Gpa(0x100000), Gpa(0xFFFFFFFF)), "the report's ebx [0xffffffff, "),
+        (DirectEntry(Gpa(0x100000), Gpa(0x174000), at(0x180000, 9), at(0x2FFFFF, 1)), None),
+        (
+            DirectEntry(Gpa(0x100000), Gpa(0x174000), None, at(0x2FFFFF, 2)),
+            "the report's smbios tables [0x2fffff, 0x300001) is not guest RAM",
+        ),
     ],
 )
 def test_firmware_starts_in_the_guests_ram(firmware: Firmware, text: str | None) -> None:
@@ -112,7 +117,10 @@ def test_a_bios_larger_than_any_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"bios": [{"start": 0, "size": 1}]}, {"entry": [{"eip": 1, "ebx": 2}]}],
+    [
+        {"bios": [{"start": 0, "size": 1}]},
+        {"entry": [{"eip": 1, "ebx": 2, "acpi": [], "smbios": []}]},
+    ],
 )
 def test_a_guest_is_started_in_one_way(change: dict[str, Any]) -> None:
     text = refusal(changed(lambda tree: tree.update(change)))

@@ -16,7 +16,7 @@ import trio.testing
 
 from handoff.addresses import MIB, Gpa, GpaRange
 from handoff.carriers.base64_chunks import CHUNKS_MAX
-from handoff.descriptor import Insert
+from handoff.descriptor import TABLES, Insert, Role
 from handoff.errors import (
     DeviceModelDied,
     HandoffError,
@@ -83,6 +83,8 @@ class Scene:
         self.machine = FakeMachine(ends=None)
         self.process = FakeProcess()
         self.progress = Recorder()
+        self.boots_firmware = False
+        self.tables: frozenset[Role] = frozenset()
 
     @property
     def stages(self) -> list[str]:
@@ -95,7 +97,8 @@ class Scene:
         """
         hardware = Hardware("fake", self.ram.fd, self.ram.regions, self.ram.bytes, self.ram.e820)
         machine = MachineOverFile(self.machine, hardware)
-        attempt = Attempt(GENERATION, KEYS, self.ram, machine, 30.0)
+        handed = self.boots_firmware, self.tables
+        attempt = Attempt(GENERATION, KEYS, self.ram, machine, 30.0, *handed)
         process = cast(DeviceModelProcess, self.process)
         with single_error():
             async with trio.open_nursery() as nursery:
@@ -536,6 +539,37 @@ async def test_firmware_in_the_place_of_a_kernel_is_not_started(scene: Scene) ->
 async def test_of_firmware_that_is_entered_where_it_lies_no_file_is_made(scene: Scene) -> None:
     report = replace(REPORT, rom=None, firmware=DirectEntry(Gpa(0x100000), Gpa(0x174000)))
     assert snapshot(report, scene.ram.ram) is None
+
+
+ENTRY = DirectEntry(Gpa(0x100000), Gpa(0x174000), acpi=GpaRange(Gpa(0x180000), 0x1234))
+WITH_TABLES = replace(REPORT, rom=None, firmware=ENTRY)
+
+
+async def test_tables_are_named_to_hvmloader_where_the_device_model_put_them(scene: Scene) -> None:
+    scene.boots_firmware, scene.tables = True, frozenset({Role.ACPI})
+    await scene.play(lambda stubdomain: stubdomain.honest(WITH_TABLES))
+    here = f"/local/domain/{KEYS.target}/hvmloader/acpi"
+    assert await scene.store.client.read(AbsolutePath(f"{here}/address")) == b"0x180000"
+    assert await scene.store.client.read(AbsolutePath(f"{here}/length")) == b"0x1234"
+
+
+@pytest.mark.parametrize(
+    ("handed", "text"),
+    [
+        (frozenset(), "the report has tables: acpi; handed over: none"),
+        (frozenset(TABLES), "the report has tables: acpi; handed over: acpi, smbios"),
+    ],
+)
+async def test_other_tables_than_were_handed_over_are_refused(
+    handed: frozenset[Role], text: str, scene: Scene
+) -> None:
+    scene.boots_firmware, scene.tables = True, handed
+    error = await scene.refusal(lambda stubdomain: stubdomain.honest(WITH_TABLES))
+    assert isinstance(error, PeerMisbehaved)
+    assert str(error) == text
+    assert not await scene.store.client.exists(
+        AbsolutePath(f"/local/domain/{KEYS.target}/hvmloader")
+    )
 
 
 async def test_the_nodes_beside_the_two_that_matter_are_not_read(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from handoff.descriptor import BootMethod, Role
+from handoff.descriptor import TABLES, BootMethod, Role
 from handoff.errors import ConfigError
 from handoff.platforms import Platform
 from tests.toolstack.fakes import guest_config
@@ -49,6 +49,19 @@ def test_what_is_named_replaces_what_is_installed(root: Path) -> None:
     config = replace(GUEST, firmware="/mine/hvmloader", bios_path="/mine/bios.bin")
     files = firmware_files(config, Platform.XEN_HVM, root)
     assert [file.path for file in files] == [Path("/mine/hvmloader"), Path("/mine/bios.bin")]
+
+
+def test_tables_for_hvmloader_are_loaded_with_it(root: Path) -> None:
+    config = replace(GUEST, acpi_firmware="/mine/acpi", smbios_firmware="/mine/smbios")
+    files = firmware_files(config, Platform.XEN_HVM, root)
+    assert [file.role for file in files] == [*TABLES, Role.FIRMWARE, Role.BIOS]
+    assert [file.path for file in files[:2]] == [Path("/mine/acpi"), Path("/mine/smbios")]
+
+
+@pytest.mark.parametrize("key", ["acpi_firmware", "smbios_firmware"])
+def test_a_qemu_pc_has_no_hvmloader_to_read_tables(key: str, root: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{key} /mine: is for hvmloader.*--platform xen-hvm"):
+        firmware_files(replace(GUEST, **{key: "/mine"}), Platform.QEMU_PC, root)
 
 
 @pytest.mark.parametrize(

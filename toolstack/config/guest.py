@@ -86,6 +86,10 @@ class GuestConfig:
     """path of a firmware to use instead of hvmloader"""
     bios_path: str | None = None
     """path of a BIOS to use instead of the one installed"""
+    acpi_firmware: str | None = None
+    """path of ACPI tables for hvmloader"""
+    smbios_firmware: str | None = None
+    """path of SMBIOS structures for hvmloader"""
     boot: str = DEFAULT_BOOT_ORDER
     """letters of BOOT_DEVICES, the first one tried first"""
     device_model_version: DeviceModelVersion = DeviceModelVersion.QEMU_XEN
@@ -99,7 +103,7 @@ class GuestConfig:
     def __post_init__(self) -> None:
         _check_name(self.name)
         _check_memory(self.memory_mib, self.maxmem_mib)
-        for key in ("kernel", "ramdisk", "firmware"):
+        for key in ("kernel", "ramdisk", "firmware", "acpi_firmware", "smbios_firmware"):
             _check_path(key, getattr(self, key))
         _check_path("bios_path_override", self.bios_path)
         _check_boot(self.boot)
@@ -224,6 +228,15 @@ def _check_direct_boot(guest: GuestConfig) -> None:
                 "cannot start kernel=: OVMF never enters the BIOS extension that boots it",
                 'use bios="seabios", or remove kernel= to boot from a disk',
             )
+        for key in ("acpi_firmware", "smbios_firmware"):
+            if getattr(guest, key) is not None:
+                raise SettingRefused(
+                    None,
+                    key,
+                    getattr(guest, key),
+                    "is for hvmloader, which is not handed over with a kernel",
+                    f"remove {key}=, or remove kernel= to boot from a disk",
+                )
         return
     for key, value in (("ramdisk", guest.ramdisk), ("cmdline", guest.cmdline)):
         if value is not None:

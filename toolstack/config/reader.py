@@ -68,7 +68,6 @@ class _Reader:
     def guest(self) -> GuestConfig:
         self._check_type()
         self._check_device_model()
-        self._check_tables()
         settings = self._settings
         name, memory = settings.text("name"), settings.number("memory")
         if name is None:
@@ -99,6 +98,8 @@ class _Reader:
                 bios=bios,
                 firmware=firmware,
                 bios_path=bios_path,
+                acpi_firmware=settings.text("acpi_firmware"),
+                smbios_firmware=settings.text("smbios_firmware"),
                 boot=DEFAULT_BOOT_ORDER if boot is None else boot,
                 device_model_version=DeviceModelVersion.QEMU_XEN,
                 device_model_stubdomain_override=self._stubdomain_override(),
@@ -158,19 +159,6 @@ class _Reader:
                 'device_model_version="qemu-xen" is assumed; libxl before 4.21 takes '
                 "qemu-xen-traditional for a stub domain: set it",
             )
-
-    def _check_tables(self) -> None:
-        """Left out, they would change what the guest is without a word."""
-        for key in ("acpi_firmware", "smbios_firmware"):
-            path = self._settings.text(key)
-            if path is not None:
-                raise self._refused(
-                    key,
-                    path,
-                    "is not handed over: these tables reach hvmloader alone, by xenstore, and the "
-                    "descriptor has no image of this kind",
-                    f"remove {key}=",
-                )
 
     def _stubdomain_override(self) -> bool | None:
         wanted = self._settings.switch("device_model_stubdomain_override")

@@ -27,10 +27,13 @@ class FirmwareSources:
     bios: Image
     loader: Image | None
     """hvmloader; None where the platform starts the BIOS itself"""
+    tables: tuple[Image, ...] = ()
+    """for hvmloader, roles and order of TABLES"""
 
     @property
     def images(self) -> tuple[Image, ...]:
-        return (self.bios,) if self.loader is None else (self.bios, self.loader)
+        loader = () if self.loader is None else (self.loader,)
+        return (self.bios, *loader, *self.tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class FirmwareImages:
 
     bios: Bios
     loader: Loader | None
+    tables: tuple[Image, ...] = ()
+    """opaque here: hvmloader reads them"""
 
     def digests(self) -> Iterator[tuple[Role, bytes]]:
         """Of the private copies that were parsed."""
@@ -66,13 +71,14 @@ def read_firmware(sources: FirmwareSources, platform: Platform) -> FirmwareImage
             "no firmware to start on xen-hvm: hvmloader brings the BIOS up there: name it, or take "
             "--platform qemu-pc"
         )
-    if platform is Platform.QEMU_PC and sources.loader is not None:
+    if platform is Platform.QEMU_PC and (sources.loader is not None or sources.tables):
+        what = "firmware" if sources.loader is not None else sources.tables[0].role.value
         raise ConfigError(
-            "firmware: a qemu-pc starts its BIOS by itself: take the firmware away, or take "
+            f"{what}: a qemu-pc starts its BIOS by itself: take the {what} away, or take "
             "--platform xen-hvm"
         )
     loader = None if sources.loader is None else _read_loader(sources.loader)
-    return FirmwareImages(read_bios(sources.bios, platform), loader)
+    return FirmwareImages(read_bios(sources.bios, platform), loader, sources.tables)
 
 
 def _read_loader(image: Image) -> Loader:

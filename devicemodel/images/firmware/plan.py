@@ -4,6 +4,7 @@ xen-hvm, as libxc leaves a domain for hvmloader:
 
     0x100000    hvmloader's segments, BSS zeroed
     next page   the BIOS, module "firmware"
+    next page   ACPI tables, SMBIOS structures, each on a page
     next page   hvm_start_info, which EBX names at hvmloader's entry
 
 hvmloader itself copies the BIOS to where it runs, and goes to the reset vector.
@@ -26,9 +27,11 @@ from devicemodel.images.elf import footprint
 from devicemodel.images.firmware.bios import Bios
 from devicemodel.images.firmware.images import FirmwareImages, Loader
 from devicemodel.images.segments import loaded
+from devicemodel.images.source import Image
 from devicemodel.images.start_info import Module, start_info, start_info_bytes
 from devicemodel.plan import Placement
 from handoff.addresses import KIB, MIB, PAGE, Gpa, GpaRange, align_up, first_overlap
+from handoff.descriptor import TABLES, Role
 from handoff.e820 import is_ram
 from handoff.errors import DoesNotFit
 from handoff.firmware import BiosRom, DirectEntry, Firmware
@@ -67,15 +70,24 @@ def plan_firmware(images: FirmwareImages, guest: GuestMap) -> FirmwarePlan:
     """Where everything goes. Raises: DoesNotFit."""
     if images.loader is None:
         return _plan_reset_vector(images.bios, guest)
-    return _plan_loader(images.loader, images.bios, guest)
+    return _plan_loader(images.loader, images.bios, images.tables, guest)
 
 
-def _plan_loader(loader: Loader, bios: Bios, guest: GuestMap) -> FirmwarePlan:
+def _plan_loader(
+    loader: Loader, bios: Bios, images: tuple[Image, ...], guest: GuestMap
+) -> FirmwarePlan:
     segments = loader.elf.segments
     whole = _require(footprint(segments), "firmware", guest)
     bios_at = GpaRange(Gpa(align_up(whole.end, PAGE)), bios.size)
+    tables: dict[Role, Placement] = {}
+    end = bios_at.end
+    for image in images:
+        where = GpaRange(Gpa(align_up(end, PAGE)), image.size)
+        why = "hvmloader is told of it in xenstore"
+        tables[image.role] = Placement(image.role.value, where, image.whole(), When.NOW, why)
+        end = where.end
     info_size = start_info_bytes(b"", [BIOS_MODULE])
-    info_at = GpaRange(Gpa(align_up(bios_at.end, PAGE)), info_size)
+    info_at = GpaRange(Gpa(align_up(end, PAGE)), info_size)
     _require(GpaRange.between(whole.start, info_at.end), "firmware and its modules", guest)
     # As libxl has it for an HVM guest: RAM below 1 MiB is hvmloader's affair.
     memory = [e for e in guest.e820.entries if is_ram(e) and e.range.start >= LOADER_LOWEST]
@@ -87,9 +99,14 @@ def _plan_loader(loader: Loader, bios: Bios, guest: GuestMap) -> FirmwarePlan:
         placements=(
             *(placement for segment in segments for placement in loaded(segment, "firmware")),
             Placement("bios", bios_at, bios.image, When.NOW, f"hvmloader copies it to {ends}"),
+            *tables.values(),
             Placement("start info", info_at, info, When.NOW, "hvm_start_info, module list"),
         ),
-        firmware=DirectEntry(Gpa(loader.elf.entry), info_at.start),
+        firmware=DirectEntry(
+            Gpa(loader.elf.entry),
+            info_at.start,
+            *(tables[role].range if role in tables else None for role in TABLES),
+        ),
     )
 
 

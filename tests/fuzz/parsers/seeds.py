@@ -132,7 +132,7 @@ def seeds(target: str) -> Iterable[bytes]:
 def _descriptors() -> Iterable[bytes]:
     for boot, roles in (
         (BootMethod.AUTO, (Role.KERNEL, Role.RAMDISK, Role.MODULE)),
-        (BootMethod.FIRMWARE, (Role.BIOS, Role.FIRMWARE)),
+        (BootMethod.FIRMWARE, (Role.BIOS, Role.FIRMWARE, Role.ACPI, Role.SMBIOS)),
     ):
         images = tuple(
             StagedImage(role, GpaRange(Gpa((2 + number) * MIB), 0x1000), bytes(32), b"name", b"a")
@@ -151,7 +151,7 @@ def _reports() -> Iterable[Report]:
     moves = (MovedRange("kernel", where, where), MovedRange("ramdisk", None, where))
     yield Report("linux 2.15", placed, moves, where, 4096)
     yield Report("firmware", placed, (), None, 0, BiosRom(where))
-    yield Report("firmware", placed, (), None, 0, DirectEntry(Gpa(0x100000), Gpa(0x200000)))
+    yield Report("firmware", placed, (), None, 0, DirectEntry(Gpa(0x100000), Gpa(0x200000), where))
 
 
 def _blocks() -> Iterable[ParameterBlock]:

@@ -174,6 +174,8 @@ def firmware(data: bytes) -> object:
         images = [_stage(ram, Role.BIOS, 24 * MIB, bios)]
         if loader:
             images.append(_stage(ram, Role.FIRMWARE, _AT, loader))
+        if data[0] & 8:
+            images.append(_stage(ram, Role.ACPI, 16 * MIB, head or b"x"))
         platform = Platform.XEN_HVM if data[0] & 1 else Platform.QEMU_PC
         descriptor = _descriptor(platform, images, boot=BootMethod.FIRMWARE)
         return _or_refusal(lambda: _through(descriptor, ram, None))

@@ -258,8 +258,8 @@ def test_a_device_model_in_dom0_is_not_what_happens_here() -> None:
         ("disk=['/a,,hda,r']", 'g.cfg:2:1: disk="hda": is read-only: qemu-xen has no read-on'),
         ("serial=[['pty']]", 'g.cfg:2:9: serial[0]="[pty]": is a list, must be a string'),
         ("device_model_stubdomain_override='yes'", "is not a number: write 1 or 0"),
-        ("acpi_firmware='/a'", 'g.cfg:2:1: acpi_firmware="/a": is not handed over: '),
-        ("smbios_firmware='/a'", "has no image of this kind: remove smbios_firmware="),
+        ("acpi_firmware=''", 'g.cfg:2:1: acpi_firmware="": is empty'),
+        ("kernel='/k'; smbios_firmware='/a'", 'g.cfg:2:14: smbios_firmware="/a": is for hvmloader'),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_place_key_value_and_remedy(

@@ -16,7 +16,7 @@ from devicemodel.place import place
 from devicemodel.ready import Ready, ready
 from devicemodel.verify import verify
 from handoff.addresses import PAGE, Gpa, GpaRange, align_down, align_up
-from handoff.descriptor import BootMethod, Role
+from handoff.descriptor import TABLES, BootMethod, Role
 from handoff.descriptor_codec import encode_descriptor
 from handoff.firmware import Firmware
 from handoff.guest_ram import MemfdRam, create_ram_file
@@ -35,13 +35,24 @@ UEFI = noise(0x28, 7) + b"_FVH" + noise(0x200000 - 0x2C, 8)
 class Offered:
     bios: bytes
     loader: bytes | None = None
+    acpi: bytes | None = None
+    smbios: bytes | None = None
+
+    @property
+    def named(self) -> tuple[tuple[Role, bytes | None], ...]:
+        return (
+            (Role.BIOS, self.bios),
+            (Role.FIRMWARE, self.loader),
+            (Role.ACPI, self.acpi),
+            (Role.SMBIOS, self.smbios),
+        )
 
 
 def from_ram(offered: Offered, guest: Guest) -> Ready:
     """All stages over bytes in guest RAM, staged top down as the toolstack does."""
     at: int = staging_window(guest.e820).end
     images = []
-    for role, content in ((Role.BIOS, offered.bios), (Role.FIRMWARE, offered.loader)):
+    for role, content in offered.named:
         if content is not None:
             at = align_down(at - len(content), PAGE)
             images.append(guest.stage(role, content, at))
@@ -60,12 +71,13 @@ def from_host(offered: Offered, guest: Guest) -> Ready:
 @contextmanager
 def files(offered: Offered) -> Iterator[FirmwareSources]:
     with ExitStack() as stack:
-        bios = host_image(Role.BIOS, stack.enter_context(host_file(offered.bios)))
-        loader = None
-        if offered.loader is not None:
-            file = stack.enter_context(host_file(offered.loader))
-            loader = host_image(Role.FIRMWARE, file)
-        yield FirmwareSources(bios, loader)
+        opened = {
+            role: host_image(role, stack.enter_context(host_file(content)))
+            for role, content in offered.named
+            if content is not None
+        }
+        tables = tuple(opened[role] for role in TABLES if role in opened)
+        yield FirmwareSources(opened[Role.BIOS], opened.get(Role.FIRMWARE), tables)
 
 
 def _through(frame: bytes, guest: Guest, native: FirmwareSources | None) -> Ready:

@@ -13,7 +13,7 @@ from handoff.errors import ConfigError, DigestMismatch, PlacementError
 from handoff.firmware import BiosRom, DirectEntry
 from handoff.platforms import Platform
 from handoff.report import check_report, decode_report, encode_report
-from tests.builders import Guest, poisoned_guest
+from tests.builders import Guest, noise, poisoned_guest
 from tests.devicemodel.images.elves import Elf, Load
 from tests.devicemodel.images.firmware.staged import (
     LOADER,
@@ -58,6 +58,27 @@ def test_hvmloader_finds_itself_its_bios_and_its_start_info(offered: Offered, wa
         assert content(guest, line, 9) == b"firmware\0"
         assert entries == 1
         assert struct.unpack("<QQII", content(guest, memmap, 24)) == (MIB, 63 * MIB, 1, 0)
+
+
+@each_way
+@pytest.mark.parametrize(("acpi", "smbios"), [(0x1234, 5), (0x1000, None), (None, 1)])
+def test_tables_for_hvmloader_follow_its_bios_each_on_a_page(
+    acpi: int | None, smbios: int | None, way: Way
+) -> None:
+    given = [None if size is None else noise(size, 30 + size % 7) for size in (acpi, smbios)]
+    with poisoned_guest(Platform.XEN_HVM) as guest:
+        plan = plan_of(way(Offered(PC_BIOS, LOADER, *given), guest))
+        end = next_page(0x105678) + len(PC_BIOS)
+        expected: list[GpaRange | None] = []
+        for tables in given:
+            expected.append(None)
+            if tables is not None:
+                expected[-1] = GpaRange(Gpa(next_page(end)), len(tables))
+                assert content(guest, next_page(end), len(tables)) == tables
+                end = expected[-1].end
+        info_at = Gpa(next_page(end))
+        assert plan.firmware == DirectEntry(Gpa(0x100010), info_at, *expected)
+        assert struct.unpack("<I", content(guest, info_at, 4)) == (0x336EC578,)
 
 
 @each_way
@@ -132,6 +153,7 @@ def test_a_loader_below_1_mib_fits_in_no_guest() -> None:
     [
         (Platform.XEN_HVM, ON_QEMU[0], "take --platform qemu-pc"),
         (Platform.QEMU_PC, ON_XEN[0], "take --platform xen-hvm"),
+        (Platform.QEMU_PC, Offered(PC_BIOS, smbios=b"x"), "smbios: .* take --platform xen-hvm"),
     ],
 )
 def test_each_platform_has_firmware_of_its_own(
