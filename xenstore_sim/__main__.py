@@ -51,6 +51,21 @@ It stays in the foreground, as xenstored does with -N.
 """
 
 
+class _NamedPath(click.Path):
+    """A path that is not empty, which would be the current directory unasked."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """The path. Raises: click.BadParameter."""
+        if value == "":
+            self.fail("the name is empty; write . for the current directory", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _faults(ctx: click.Context, param: click.Parameter, text: str | None) -> FaultPlan | None:
     """The plan of the command line. Raises: click.BadParameter."""
     try:
@@ -120,13 +135,13 @@ def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Han
 )
 @click.option(
     "--rundir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_NamedPath(file_okay=False, path_type=Path),
     help="Directory for the sockets: `socket` is dom0's, `domain/N` and `ring/N` those of"
     " domain N. Made if missing. Without it and --socket: XENSTORED_RUNDIR, XENSTORED_PATH.",
 )
 @click.option(
     "--socket",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_NamedPath(dir_okay=False, path_type=Path),
     help="dom0's socket, if it is to lie elsewhere. Without --rundir the others are in `SOCKET.d`.",
 )
 @click.option(
@@ -148,14 +163,15 @@ def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Han
 )
 @click.option("-w", "--timeout", multiple=True, callback=_timeouts, hidden=True)
 @click.option(
-    *("-T", "--trace-file"),
+    *("-T", "--trace-file", "--trace"),
+    "trace_file",
     metavar="FILE",
     help="Append a line for each request, reply and event. Relative names, also those of"
     " CONTROL logfile, are below the run directory.",
 )
 @click.option(
     "--state",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_NamedPath(dir_okay=False, path_type=Path),
     help="Begin with the store in this file if it is there, and save it there when stopped:"
     " nodes, and which domains are introduced.",
 )
@@ -168,7 +184,7 @@ def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Han
 )
 @click.option(
     *("-F", "--pid-file"),
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_NamedPath(dir_okay=False, path_type=Path),
     help="Write the process id there when serving; removed at the end.",
 )
 @click.option("-P", "--output-pid", is_flag=True, help="Print the process id when serving.")

@@ -68,7 +68,10 @@ async def run(place: Place, settings: Settings) -> None:
                 async for number in signals:
                     if number == signal.SIGUSR2:
                         tell(f"no live update: {handle.live_update()}")
-                    elif number != signal.SIGUSR1:
+                    elif number == signal.SIGUSR1:
+                        for line in handle.summary().splitlines():
+                            tell(line)
+                    else:
                         nursery.cancel_scope.cancel()
                         return
 

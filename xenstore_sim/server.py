@@ -53,6 +53,10 @@ class ServerHandle:
         """What the daemon did so far."""
         return self._loop.daemon.statistics()
 
+    def summary(self) -> str:
+        """The same for people, and who is a burden on it; several lines."""
+        return self._loop.daemon.summary()
+
     def set_domain_exists(self, exists: DomainExists) -> None:
         """Ask this from now on whether the hypervisor has a domain."""
         self._loop.daemon.set_domain_exists(exists)

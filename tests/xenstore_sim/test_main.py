@@ -93,6 +93,8 @@ def test_an_unusable_directory_has_its_own_status(tmp_path: Path) -> None:
     ("options", "text"),
     [
         ((), "Where are clients to find it? Give --rundir or --socket"),
+        (("--rundir", ""), "the name is empty; write . for the current directory"),
+        (("--rundir", "x", "--state", ""), "the name is empty; write . for the current"),
         (("--rundir", "x", "-q", "nodes=1"), "'nodes' is no quota; there are memory"),
         (("--rundir", "x", "-E", "-1"), "-1 is not in the range x>=0"),
         (("--rundir", "x", "-w", "cows=1"), "'cows=1' is no timeout; there is watch-event"),
@@ -277,6 +279,17 @@ def test_print_reaches_standard_error(tmp_path: Path) -> None:
         process.terminate()
         _, errors = process.communicate(timeout=DEADLINE_S)
     assert errors.splitlines()[1] == "xenstore-sim: control: hello"
+
+
+async def test_a_signal_has_it_say_what_it_did(tmp_path: Path) -> None:
+    with daemon(tmp_path) as process:
+        async with Client.connect(tmp_path / "socket") as client:
+            await client.exists("/none")
+            process.send_signal(signal.SIGUSR1)
+            assert process.stderr is not None
+            said = [process.stderr.readline() for _ in range(9)]
+    assert said[1].startswith("xenstore-sim: now: 1 connections, 0 of them rings;")
+    assert said[3] == "xenstore-sim: refused: 1: ENOENT 1\n"
 
 
 def test_help_fits_a_terminal_of_80_columns() -> None:

@@ -13,6 +13,7 @@ def restore_counts(world: World, supplement: Supplement) -> None:
         if each.name in supplement.counters:
             setattr(counters, each.name, supplement.counters[each.name])
     counters.requests.update(supplement.requests)
+    counters.errors.update(supplement.errors)
     for state in supplement.accounts:
         account = world.accounts.of(state.domid)
         account.most = dict(state.most)

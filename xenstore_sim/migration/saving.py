@@ -296,5 +296,6 @@ def _supplement(
             if isinstance(value := getattr(counters, each.name), int)
         },
         requests=dict(counters.requests),
+        errors=dict(counters.errors),
         log=LogState(world.log.opened, tuple(filter(world.log.is_on, SWITCHES))),
     )

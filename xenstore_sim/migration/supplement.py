@@ -3,7 +3,7 @@
 Between two of our own only: it follows the stream, whose END ends it for every other reader.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from xenstore_sim.wire.names import DomId, TxId
 
@@ -96,3 +96,5 @@ class Supplement:
     requests: dict[int, int]
     """Their counts, by operation."""
     log: LogState
+    errors: dict[str, int] = field(default_factory=dict)
+    """Counts of refused requests, by errno."""

@@ -8,7 +8,7 @@ from xenstore_sim.wire.names import DOM0, DomId
 class Account:
     """One domain's."""
 
-    __slots__ = ("above_soft", "bytes", "most", "nodes", "warnings")
+    __slots__ = ("above_soft", "bytes", "most", "nodes", "stalls", "warnings")
 
     def __init__(self) -> None:
         self.nodes = 0
@@ -21,6 +21,8 @@ class Account:
         """It is above its soft memory quota."""
         self.warnings = 0
         """How often it went there."""
+        self.stalls = 0
+        """How often nothing was read from it for want of memory."""
 
     def note(self, name: str, used: int) -> None:
         """The domain uses so much now."""

@@ -37,6 +37,11 @@ class Connection:
     def __post_init__(self) -> None:
         self.send = Send(self.id)
 
+    @property
+    def name(self) -> str:
+        """As logs and reports call it."""
+        return f"dom{self.identity.domid}#{self.id}"
+
     def forget(self) -> None:
         """Drop all that is under way: input, output, transactions."""
         self.decoder.clear()

@@ -10,6 +10,7 @@ from typing import Final
 from xenstore_sim.store.call import Call
 from xenstore_sim.store.log import SWITCHES
 from xenstore_sim.store.quota_control import quota, soft_quota
+from xenstore_sim.store.summary import Thresholds, summary
 from xenstore_sim.store.usage import report
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
@@ -17,12 +18,13 @@ from xenstore_sim.wire.layout import encode_packet
 from xenstore_sim.wire.ops import Errno, Op
 
 _OK: Final = "OK"
+_DIGITS_MAX: Final = 9
 
 
 def control(call: Call, request: m.Control) -> m.Reply:
     """CONTROL."""
     name, *args = request.args
-    command = _COMMANDS.get(name)
+    command = _COMMANDS.get(name) or _OURS.get(name)
     if command is None:
         raise Refusal(Errno.EINVAL)
     return m.Text(command.run(call, args))
@@ -86,6 +88,13 @@ def _print(call: Call, args: list[str]) -> str:
     return _OK
 
 
+def _stats(call: Call, args: list[str]) -> str:
+    """Ours alone; `help` names what xenstored has."""
+    _require(len(args) <= 2 and all(text.isascii() and text.isdigit() for text in args))
+    _require(all(len(text) <= _DIGITS_MAX for text in args))
+    return summary(call.world, Thresholds(*map(int, args)))
+
+
 def _quota(call: Call, args: list[str]) -> str:
     return quota(call.world, args)
 
@@ -126,3 +135,4 @@ _COMMANDS: Final = {
     "quota-soft": _Command(_quota_soft, "[set <name> <val>]"),
     "help": _Command(_help),
 }
+_OURS: Final = {"stats": _Command(_stats)}

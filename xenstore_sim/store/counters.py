@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from xenstore_sim.wire.ops import Op
+from xenstore_sim.wire.ops import Errno, Op
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,8 +13,8 @@ class Statistics:
 
     requests: Mapping[Op, int]
     """Handled requests of each operation that occurred, refused ones included."""
-    refusals: int
-    """Requests answered with ERROR."""
+    errors: Mapping[Errno, int]
+    """Requests answered with ERROR, by what that named."""
     events: int
     """Watch events queued."""
     events_suppressed: int
@@ -43,6 +43,11 @@ class Statistics:
     """In the store now."""
 
     @property
+    def refusals(self) -> int:
+        """Requests answered with ERROR."""
+        return sum(self.errors.values())
+
+    @property
     def round_trips(self) -> int:
         """Requests of all operations."""
         return sum(self.requests.values())
@@ -54,7 +59,8 @@ class Counters:
 
     requests: dict[int, int] = field(default_factory=lambda: dict.fromkeys(Op, 0))
     """By the number of the operation."""
-    refusals: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    """By errno."""
     events: int = 0
     events_suppressed: int = 0
     events_expired: int = 0
@@ -66,13 +72,17 @@ class Counters:
     log_failures: int = 0
     refused_connections: int = 0
 
+    def refused(self, errno: Errno) -> None:
+        """One more request was answered with ERROR."""
+        self.errors[errno] = self.errors.get(errno, 0) + 1
+
     def statistics(self, *, connections: int, watches: int, nodes: int) -> Statistics:
         """The counts as they are now."""
         return Statistics(
             requests=MappingProxyType(
                 {Op(number): count for number, count in self.requests.items() if count}
             ),
-            refusals=self.refusals,
+            errors=MappingProxyType({Errno(name): count for name, count in self.errors.items()}),
             events=self.events,
             events_suppressed=self.events_suppressed,
             events_expired=self.events_expired,

@@ -29,6 +29,7 @@ from xenstore_sim.store.node import Node
 from xenstore_sim.store.outbox import PACKETS_AT_ONCE
 from xenstore_sim.store.service import Service
 from xenstore_sim.store.settings import Settings
+from xenstore_sim.store.summary import Thresholds, summary
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.store.world import fresh_world
 from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId
@@ -326,6 +327,10 @@ class Daemon:
         return world.counters.statistics(
             connections=len(world.connections), watches=len(world.watches), nodes=len(world.tree)
         )
+
+    def summary(self) -> str:
+        """The same for people, and who is a burden on the daemon; several lines."""
+        return summary(self._world, Thresholds())
 
     def log_to(self, path: str) -> None:
         """Write what is said to this file from now on, as CONTROL logfile would."""

@@ -93,7 +93,7 @@ def answer(world: World, conn: Connection, packet: Packet) -> None:
         if len(payload) > PAYLOAD_MAX:
             raise Refusal(Errno.E2BIG)
     except Refusal as refusal:
-        world.counters.refusals += 1
+        world.counters.refused(refusal.errno)
         type_, payload = Op.ERROR, f"{refusal.errno}\0".encode("ascii")
     if logged:
         world.log.message(conn, "<", Packet(type_, req_id, tx_id, payload))

@@ -161,7 +161,7 @@ class Injector:
     def _refuse(self, conn: Connection, packet: Packet, errno: Errno) -> None:
         counters, op = self._world.counters, Op(packet.type)
         counters.requests[op] += 1
-        counters.refusals += 1
+        counters.refused(errno)
         error = f"{errno}\0".encode("ascii")
         conn.outbox.put_reply(encode_packet(Op.ERROR, packet.req_id, packet.tx_id, error))
 

@@ -108,12 +108,12 @@ class Log:
 
     def message(self, conn: Connection, sign: str, packet: Packet) -> None:
         """A message. sign: `>` a request, `<` its reply, `!` an event."""
-        self._write(f"{_name(conn)} {sign} {message_line(packet)}")
+        self._write(f"{conn.name} {sign} {message_line(packet)}")
 
     def connection(self, conn: Connection, what: str) -> None:
         """A connection begins or ends."""
         if self._open and "obj" in self._switches:
-            self._write(f"{_name(conn)} {what}")
+            self._write(f"{conn.name} {what}")
 
     def say(self, text: str) -> None:
         """Tell the operator, whether the log is on or not."""
@@ -131,7 +131,3 @@ class Log:
 
     def _set_io(self) -> None:
         self.io = self._open and "io" in self._switches
-
-
-def _name(conn: Connection) -> str:
-    return f"dom{conn.identity.domid}#{conn.id}"

@@ -5,7 +5,6 @@ header, permissions, value, names of children), paths and tokens of watches, a c
 that an open transaction accessed, and replies and events that wait.
 """
 
-from xenstore_sim.store.accounts import Account
 from xenstore_sim.store.call import World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.wire.errors import Refusal
@@ -54,15 +53,28 @@ def grow(world: World, domid: DomId, more: int, errno: Errno = Errno.ENOMEM) -> 
         account.warnings += 1
         _warn(
             world,
-            account,
+            account.warnings,
             f"domain {domid} takes {used} bytes of memory, its soft quota is {quotas.soft_memory}",
         )
     account.above_soft = above
 
 
-def _warn(world: World, account: Account, text: str) -> None:
+def note_stall(world: World, conn: Connection) -> None:
+    """The domain's requests wait from now on; where that is for its memory, it is told."""
+    bound = world.quotas_of(conn.identity.domid).memory
+    used = memory_of_connection(world, conn)
+    if bound and used >= bound:
+        conn.account.stalls += 1
+        _warn(
+            world,
+            conn.account.stalls,
+            f"domain {conn.identity.domid} takes {used} bytes of memory, its quota is {bound}:"
+            " its requests wait until it takes what is sent to it",
+        )
+
+
+def _warn(world: World, times: int, text: str) -> None:
     """Tell the first time, the second, the fourth and so on: a domain can go above its quota and
     below as often as it likes, and must not fill its host's log."""
-    times = account.warnings
     if not times & (times - 1):
         world.log.say(text if times == 1 else f"{text}, for the {times}. time")

@@ -106,6 +106,7 @@ class Notifier:
                     allowed[watch.conn] = self._may_know(conn, path, before)
                 if not allowed[watch.conn]:
                     continue
+            watch.fired += 1
             if self.divert is not None:
                 self._send(conn, watch, path)
                 continue
@@ -147,6 +148,7 @@ class Notifier:
 
     def _send_all(self, path: SpecialPath, watches: list[Watch]) -> None:
         for watch in watches:
+            watch.fired += 1
             self._send(self._connections[watch.conn], watch, path, always=True)
 
     def _may_know(self, conn: Connection, path: NodePath, before: Node | None) -> bool:

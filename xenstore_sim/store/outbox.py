@@ -167,6 +167,11 @@ class Outbox:
         self._gone += dropped
         return dropped
 
+    @property
+    def count(self) -> int:
+        """Packets that wait."""
+        return len(self._packets)
+
     def packets(self) -> Iterator[tuple[bytes, Unfinished | None]]:
         """What waits, each packet whole, with the request that is unfinished until it is taken."""
         for packet, key in zip(self._packets, self._keys, strict=True):

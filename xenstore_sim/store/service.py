@@ -8,7 +8,7 @@ from xenstore_sim.store.call import World
 from xenstore_sim.store.commands import Close, Command, Ignore
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.dispatch import answer
-from xenstore_sim.store.memory import memory_of_connection
+from xenstore_sim.store.memory import memory_of_connection, note_stall
 from xenstore_sim.store.outbox import REPLY_BYTES_MAX
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.errors import ProtocolViolation
@@ -65,6 +65,8 @@ class Service:
             if waiting > conn.account.most.get("outstanding", 0):
                 conn.account.most["outstanding"] = waiting
             if not serves:
+                if conn.id not in self._stalled:
+                    note_stall(self._world, conn)
                 self._stalled[conn.id] = None
 
     def violate(self, conn: Connection) -> None:

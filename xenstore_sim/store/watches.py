@@ -1,5 +1,6 @@
 """Who watches what, and whom a change concerns."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final, NewType
@@ -12,9 +13,9 @@ ConnId = NewType("ConnId", int)
 """A connection; later ones have greater ids."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Watch:
-    """One registered watch."""
+    """One registered watch. Nothing of it changes but how often it fired."""
 
     conn: ConnId
     path: NodePath
@@ -26,6 +27,8 @@ class Watch:
     """Levels below the path that matter; None: all."""
     serial: int
     """Later watches have greater ones."""
+    fired: int = 0
+    """Events it had, also those that waited for its client already."""
 
     def reaches(self, path: NodePath) -> bool:
         """Whether a change at `path`, which is at or below the watched one, is near enough."""
@@ -107,6 +110,9 @@ class Watches:
         if len(found) > 1:
             found.sort(key=_ORDER)
         return found
+
+    def __iter__(self) -> Iterator[Watch]:
+        return (watch for own in self._by_connection.values() for watch in own.values())
 
     def __len__(self) -> int:
         return sum(map(len, self._by_connection.values()))

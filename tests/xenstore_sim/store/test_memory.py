@@ -173,3 +173,20 @@ def test_crossing_the_soft_bound_is_counted_each_time_and_told_ever_less_often()
     text = "domain 3 takes 72 bytes of memory, its soft quota is 70"
     assert log.said == [text, f"{text}, for the 2. time", f"{text}, for the 4. time"]
     assert stage.daemon.statistics().soft_quota_warnings == 7
+
+
+def test_a_domain_that_is_not_read_from_for_its_memory_is_told_ever_less_often() -> None:
+    log = KeptLog()
+    stage = Stage(Settings(COMPAT_4_17, Quotas(memory=100)), log=log)
+    dom3 = owner(stage)
+    request = encode_packet(Op.GET_DOMAIN_PATH, 1, 0, b"3\0")
+    for _ in range(4):
+        # The replies alone fill its memory.
+        stage.daemon.feed(dom3.conn, request * 3)
+        stage.daemon.feed(dom3.conn, request)
+        assert not stage.daemon.wants_input(dom3.conn)
+        stage.take(dom3)
+        assert stage.daemon.wants_input(dom3.conn)
+    text = "takes 130 bytes of memory, its quota is 100: its requests wait until it takes"
+    assert [text in said for said in log.said] == [True, True, True], log.said
+    assert "for the 4. time" in log.said[-1]
