@@ -50,7 +50,12 @@ _STDLIB_LEFT_OUT: Final = (
     "venv", "wsgiref", "config-3.11-x86_64-linux-gnu",
 )  # fmt: skip
 
-PYTHON_FILES: Final = (PYTHON_BINARY, "usr/bin/python3", PYTHON, SITE_PACKAGES)
+PYTHON_FILES: Final = (PYTHON_BINARY, "usr/bin/python3", PYTHON)
+DEVICE_MODEL_NEEDS: Final = (
+    *("attr", "attrs", "blake3", "construct", "idna", "lz4", "msgpack", "outcome", "sniffio"),
+    *("sortedcontainers", "trio", "zstandard"),
+)
+"""Of the Python packages, those that devicemodel imports, directly or not."""
 XEN_CLIENTS: Final = (
     *(f"usr/bin/xenstore-{verb}" for verb in ("read", "write", "ls", "list", "rm", "exists")),
     *(
@@ -58,9 +63,17 @@ XEN_CLIENTS: Final = (
         for name in ("foreignmemory", "ctrl", "store", "devicemodel", "call", "evtchn", "gnttab")
     ),
 )
-STUBDOM_FILES: Final = (BUSYBOX, *PYTHON_FILES, *XEN_CLIENTS)
+STUBDOM_FILES: Final = (
+    BUSYBOX,
+    *PYTHON_FILES,
+    *XEN_CLIENTS,
+    *(f"{SITE_PACKAGES}/{name}" for name in DEVICE_MODEL_NEEDS),
+)
 DOM0_FILES: Final = (
-    *STUBDOM_FILES,
+    BUSYBOX,
+    *PYTHON_FILES,
+    SITE_PACKAGES,
+    *XEN_CLIENTS,
     "usr/bin/xenstore*",
     f"usr/lib/xen-{XEN_VERSION}/bin/*",
     f"usr/lib/xen-{XEN_VERSION}/boot/hvmloader",
