@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,7 @@ class Residue:
         """What is here and was not there."""
         found = {
             "domains": [str(domid) for domid in sorted(self.domains - before.domains)],
-            "nodes": sorted(self.nodes - before.nodes),
+            "nodes": _topmost(self.nodes - before.nodes),
             "lost nodes": sorted(before.nodes - self.nodes),
         }
         if self.free_mib < before.free_mib:
@@ -55,6 +55,11 @@ def residue() -> Residue:
         _free_mib(),
         active_grants(),
     )
+
+
+def _topmost(nodes: Set[str]) -> list[str]:
+    """Those that are below none of the others."""
+    return sorted(node for node in nodes if node.rpartition("/")[0] not in nodes)
 
 
 def settled(before: Residue) -> Residue:
