@@ -3,11 +3,8 @@
 import select
 import socket
 from collections.abc import Callable
-from typing import Final
 
 from xenstore_sim.endpoint import NO_DESCRIPTORS, Loop
-
-_ACCEPTS_PER_ROUND: Final = 16
 
 
 class Listener:
@@ -28,20 +25,19 @@ class Listener:
         return self._socket.fileno()
 
     def ready(self, mask: int) -> None:
-        """Accept who waits."""
-        for _ in range(_ACCEPTS_PER_ROUND):
-            try:
-                sock, _ = self._socket.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in NO_DESCRIPTORS:
-                    raise
-                self._loop.daemon.refuse_connection()
-                self._loop.pause(self, self._socket.fileno())
-                return
-            sock.setblocking(False)
-            self._serve(sock)
+        """Accept the first who waits; for the next one the socket stays readable."""
+        try:
+            sock, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in NO_DESCRIPTORS:
+                raise
+            self._loop.daemon.refuse_connection()
+            self._loop.pause(self, self._socket.fileno())
+            return
+        sock.setblocking(False)
+        self._serve(sock)
 
     def close(self) -> None:
         """Accept no more."""

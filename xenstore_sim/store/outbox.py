@@ -76,7 +76,7 @@ class Outbox:
         """Bytes of all that is not sent; for others to read."""
         self._taken = 0
         """Bytes of the first packet that are sent."""
-        self._expiries: deque[tuple[float, int]] = deque()
+        self._expiries: list[tuple[float, int]] = []
         """A moment, and the number of the first packet whose events may stay longer."""
         self._gone = 0
         """Packets that were taken one by one, or expired: what waits is numbered from here."""
@@ -137,7 +137,7 @@ class Outbox:
             self._finish(self._keys.popleft())
         self._taken = size
         while self._expiries and self._expiries[0][1] <= self._gone:
-            self._expiries.popleft()
+            self._expiries.pop(0)
 
     def let_expire(self, deadline: float) -> None:
         """Let `expire` drop the events that wait now, from this moment on; none before others that
@@ -150,7 +150,7 @@ class Outbox:
         """Drop events whose moment has come, unless a part of them is sent already; how many."""
         end = self._gone
         while self._expiries and self._expiries[0][0] <= now:
-            end = self._expiries.popleft()[1]
+            end = self._expiries.pop(0)[1]
         kept: list[tuple[bytes, bytes | Unfinished | None]] = []
         dropped = 0
         for number in range(end - self._gone):

@@ -68,10 +68,13 @@ class Transaction:
         """Set or make a node in this transaction."""
         access = self._access(path)
         before = access.node
-        if before is None or before.perms is not node.perms:
+        if before is not None and before.perms is node.perms:
+            self.size += len(node.value) + len(node.children)
+            self.size -= len(before.value) + len(before.children)
+        else:
             self._count(before, -1)
             self._count(node, +1)
-        self.size += self._memory(path, node) - self._memory(path, before)
+            self.size += self._memory(path, node) - self._memory(path, before)
         # Else its permission entries would count as older than the domains they name.
         access.node = node.with_generation(UNCOMMITTED)
         access.modified = True
@@ -105,8 +108,10 @@ class Transaction:
     def is_current(self) -> bool:
         """Whether nobody else changed what it accessed."""
         for path, access in self._accessed.items():
-            generation = None if access.before is None else access.before.generation
-            if self._tree.generation_of(path) != generation:
+            now, before = self._tree.get(path), access.before
+            if now is not before and (
+                now is None or before is None or now.generation != before.generation
+            ):
                 return False
         return True
 

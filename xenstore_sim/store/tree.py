@@ -94,7 +94,8 @@ class Tree:
 
     def memory(self, path: NodePath, node: Node) -> int:
         """Bytes that this node takes of its owner's memory: as a record of C's data base."""
-        return self._node_overhead + len(path) + node.size
+        content = len(node.value) + len(node.children) + 8 * len(node.perms.entries)
+        return self._node_overhead + len(path) + content
 
     def owned(self, domid: DomId) -> int:
         """How many nodes this domain owns."""
