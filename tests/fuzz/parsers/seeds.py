@@ -95,6 +95,11 @@ def seeds(target: str) -> Iterable[bytes]:
                 )
                 yield bytes((2, 8, 0)) + content
             yield from (bytes((how, 4, 1)) + _SMALL.build() for how in (0x09, 0x0D))
+            # Where firmware, the BIOS extension and the end of RAM are.
+            for at in (0x500, 0x8F000, 0x9F000, 0xF0000, 0x1FF000, 0x3EFF000, 0x3FFF000):
+                loads = (Load(at, b"kernel", 0x2000),)
+                elf = replace(_PVH, loads=loads, entry=at, notes=phys32_entry(at))
+                yield from (bytes((2, more, 1)) + elf.build() for more in (0, 1, 2))
         case "kernel":
             yield from (bytes((method,)) + one for method in (0, 2) for one in kernels())
         case "setup_header":
@@ -113,6 +118,8 @@ def seeds(target: str) -> Iterable[bytes]:
             size = len(loader).to_bytes(2, "little")
             yield b"\x03" + size + b"\x01" + loader + b"bios"
             yield b"\x03" + size + b"\x07" + loader + _UEFI
+            low = replace(_LOADER, loads=(Load(0x10000, b"hvm"),), entry=0x10000).build()
+            yield b"\x03" + len(low).to_bytes(2, "little") + b"\x01" + low + b"bios"
             yield b"\x02\0\0\x03" + b"bios"
             yield b"\x02\0\0\x07" + _UEFI
         case "descriptor" | "discovery":

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
 from typing import Final
-
-from blake3 import blake3
 
 from devicemodel.bios_extension.block_codec import decode as decode_block
 from devicemodel.bios_extension.block_codec import encode as encode_block
 from devicemodel.discover import Discovered, discover
-from devicemodel.fw_cfg.blob import BytesBlob, JoinedBlob
-from devicemodel.fw_cfg.device import FwCfg
-from devicemodel.fw_cfg.items import FwCfgFile, machine_items
-from devicemodel.fw_cfg.keys import Key
-from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod
+from devicemodel.fw_cfg.device import PORTS
+from devicemodel.fw_cfg.option_roms import OptionRoms
 from devicemodel.images.auto import recognise
 from devicemodel.images.compression import Damaged, Format, unpack
 from devicemodel.images.elf import read_elf
@@ -40,19 +33,30 @@ from devicemodel.ready import ready, report
 from devicemodel.verify import verify
 from handoff.addresses import FOUR_GIB, MIB, Gpa, GpaRange, first_overlap
 from handoff.carriers import base64_chunks
-from handoff.descriptor import BootMethod, Descriptor, EntryMode, Insert, Role, StagedImage, Subarch
+from handoff.descriptor import BootMethod, Descriptor, EntryMode, Insert, Role, Subarch
 from handoff.descriptor_codec import decode_descriptor, encode_descriptor
 from handoff.errors import HandoffError, LayoutError, PeerMisbehaved, RamAccessError
+from handoff.firmware import DirectEntry
 from handoff.frame import Frame, FrameKind, encode_frame
-from handoff.guest_ram import MemfdRam, create_ram_file, regions_for
+from handoff.guest_ram import MemfdRam
 from handoff.ioreq import IOREQ_BYTES, decode_request
 from handoff.layouts.frame import HEADER_BYTES
-from handoff.platforms import ROM_WINDOW, Platform, low_ram_limit, memory_map, reservations
-from handoff.report import decode_report, encode_report
+from handoff.platforms import (
+    Platform,
+    Until,
+    ranges,
+)
+from handoff.report import check_report, decode_report, encode_report
 from tests.builders import outcome
+from tests.fuzz.parsers.guests import (
+    MEMORY_BYTES,
+    empty_ram,
+    fw_cfg_device,
+    guest_descriptor,
+    option_roms,
+    stage,
+)
 
-MEMORY_BYTES: Final = 64 * MIB
-"""Of every guest here: what a parser may take is bounded by it."""
 IMAGE_MAX_BYTES: Final = 4 * MIB
 LINE_MAX: Final = 600
 """Longest line a person is shown."""
@@ -99,7 +103,12 @@ def multiboot(data: bytes) -> object:
             return header
         segment, entry = by_addresses(header, file)
         assert segment.range.start <= entry < segment.range.end <= FOUR_GIB
+        header_addr, load, load_end = header.addresses[:3]
         assert len(segment.content) <= segment.range.size
+        assert len(segment.content) == load_end - load or load_end == 0
+        # What is loaded is the part of the file that has the header where the header says.
+        loaded = bytes(segment.content[header_addr - load :][:12])
+        assert data[header.offset :].startswith(loaded)
         return segment
 
     return _or_refusal(read)
@@ -142,12 +151,12 @@ def boot(data: bytes) -> object:
     how, more, pages = data[0], data[1], data[2]
     image = data[3 : 3 + IMAGE_MAX_BYTES]
     platform = Platform.XEN_HVM if more & 1 else Platform.QEMU_PC
-    roms = _roms() if more & 2 else None
-    with _ram() as ram:
-        images = [_stage(ram, Role.KERNEL, _AT, image)]
+    roms = option_roms() if more & 2 else None
+    with empty_ram() as ram:
+        images = [stage(ram, Role.KERNEL, _AT, image)]
         if pages:
-            images.append(_stage(ram, Role.RAMDISK, 24 * MIB, b"r" * (pages << 8 | 1)))
-        descriptor = _descriptor(
+            images.append(stage(ram, Role.RAMDISK, 24 * MIB, b"r" * (pages << 8 | 1)))
+        descriptor = guest_descriptor(
             platform,
             images,
             boot=_METHODS[how & 3],
@@ -170,14 +179,14 @@ def firmware(data: bytes) -> object:
     bios = head[: units * _UNIT_BYTES].ljust(units * _UNIT_BYTES - len(end), b"\0") + end
     if data[0] & 4:
         bios = bios[:-0x1000]
-    with _ram() as ram:
-        images = [_stage(ram, Role.BIOS, 24 * MIB, bios)]
+    with empty_ram() as ram:
+        images = [stage(ram, Role.BIOS, 24 * MIB, bios)]
         if loader:
-            images.append(_stage(ram, Role.FIRMWARE, _AT, loader))
+            images.append(stage(ram, Role.FIRMWARE, _AT, loader))
         if data[0] & 8:
-            images.append(_stage(ram, Role.ACPI, 16 * MIB, head or b"x"))
+            images.append(stage(ram, Role.ACPI, 16 * MIB, head or b"x"))
         platform = Platform.XEN_HVM if data[0] & 1 else Platform.QEMU_PC
-        descriptor = _descriptor(platform, images, boot=BootMethod.FIRMWARE)
+        descriptor = guest_descriptor(platform, images, boot=BootMethod.FIRMWARE)
         return _or_refusal(lambda: _through(descriptor, ram, None))
 
 
@@ -196,7 +205,7 @@ def descriptor_frame(data: bytes) -> object:
 def discovery(data: bytes) -> object:
     """The same, taken as an offer."""
     frame = _sealed(data, FrameKind.DESCRIPTOR)
-    with _ram() as ram:
+    with empty_ram() as ram:
         return _or_refusal(lambda: _guarded(discover(frame, _GENERATION, ram, None)))
 
 
@@ -233,8 +242,8 @@ def parameter_block(data: bytes) -> object:
 def fw_cfg(data: bytes) -> object:
     """What a guest does to the device: accesses of 24 bytes, DMA blocks among them."""
     access = struct.Struct("<BBHIQQ")
-    with _ram() as ram:
-        device = _fw_cfg(ram)
+    with empty_ram() as ram:
+        device = fw_cfg_device(ram)
         for at in range(0, len(data) - access.size + 1, access.size):
             kind, size, port, value, address, block = access.unpack_from(data, at)
             port, size = 0x510 + port % 12, (1, 2, 4)[size % 3]
@@ -256,9 +265,9 @@ def fw_cfg(data: bytes) -> object:
 
 def ioreq(data: bytes) -> object:
     """Packets of the machine, answered."""
-    with _ram() as ram:
+    with empty_ram() as ram:
         dispatch = IoDispatch(ram)
-        dispatch.claim(range(0x510, 0x51C), _fw_cfg(ram))
+        dispatch.claim(PORTS, fw_cfg_device(ram))
         answers = []
         for at in range(0, len(data), IOREQ_BYTES):
             packet = data[at : at + IOREQ_BYTES]
@@ -315,71 +324,18 @@ def _guarded(found: Discovered) -> Discovered:
 
 
 def _through(descriptor: Descriptor, ram: MemfdRam, roms: OptionRoms | None) -> object:
-    """All stages."""
+    """All stages, and that what is placed leaves firmware what is always firmware's."""
     frame = encode_descriptor(descriptor, _GENERATION)
     found = discover(frame, _GENERATION, ram, None)
     inserted = insert(move(place(verify(found, ram), roms), ram), ram)
     told = report(inserted)
     assert decode_report(encode_report(told, _GENERATION)) == (_GENERATION, told)
+    check_report(told, [GpaRange(Gpa(0), MEMORY_BYTES)])
     ready(inserted, ram)
+    kept = ranges(descriptor.reserved, Until.ALWAYS)
+    for placed in told.placements:
+        if isinstance(told.firmware, DirectEntry):
+            assert placed.range.start >= MIB, placed
+        if told.firmware is None and roms is None and placed.name != "BIOS extension":
+            assert not any(placed.range.overlaps(other) for other in kept), placed
     return told
-
-
-def _stage(ram: MemfdRam, role: Role, at: int, content: bytes) -> StagedImage:
-    ram.write(Gpa(at), content)
-    return StagedImage(role, GpaRange(Gpa(at), len(content)), blake3(content).digest())
-
-
-def _descriptor(
-    platform: Platform,
-    images: list[StagedImage],
-    *,
-    boot: BootMethod,
-    entry: EntryMode = EntryMode.AUTO,
-    subarch: Subarch = Subarch.PC,
-    insert: Insert = Insert.WINDOW,
-) -> Descriptor:
-    e820 = memory_map(MEMORY_BYTES, low_ram_limit(platform, MEMORY_BYTES))
-    return Descriptor(
-        platform,
-        e820,
-        reservations(platform, e820),
-        insert,
-        ROM_WINDOW,
-        boot,
-        b"" if boot is BootMethod.FIRMWARE else b"console=ttyS0",
-        tuple(images),
-        entry,
-        subarch,
-    )
-
-
-@cache
-def _memory() -> MemfdRam:
-    """One for all inputs: making one costs more than most of them."""
-    regions = regions_for(MEMORY_BYTES, Gpa(MEMORY_BYTES))
-    return MemfdRam(create_ram_file("fuzz", MEMORY_BYTES), regions)
-
-
-@contextmanager
-def _ram() -> Iterator[MemfdRam]:
-    """Guest RAM, empty again afterwards."""
-    ram = _memory()
-    try:
-        yield ram
-    finally:
-        ram.release(GpaRange(Gpa(0), MEMORY_BYTES))
-
-
-@cache
-def _roms() -> OptionRoms:
-    rom = bytearray(512)
-    rom[:3] = b"\x55\xaa\x01"
-    rom[3] = -sum(rom) % 256
-    return OptionRoms(tuple((method, bytes(rom)) for method in RomMethod))
-
-
-def _fw_cfg(ram: MemfdRam) -> FwCfg:
-    boot = {Key.KERNEL_DATA: JoinedBlob.of((BytesBlob(b"k" * 99), BytesBlob(b"l" * 0x1234)))}
-    files = (FwCfgFile("opt/two", BytesBlob(b"two")), FwCfgFile("bootorder", BytesBlob(b"x\0")))
-    return FwCfg(machine_items(MEMORY_BYTES, 1, boot, files), ram)
