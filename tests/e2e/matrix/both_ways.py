@@ -42,8 +42,6 @@ from tests.toolstack.machine.emulator.guest import Guest as Machine
 from toolstack.load import stage_places
 from toolstack.machine.emulator.stop import GuestStopped, Registers, Stop, StopReason
 
-ENOUGH_MIB: Final = 128
-"""No image here needs more to be placed; all of it is poisoned each time."""
 POISONED_MAX_MIB: Final = 256
 """A larger guest has zeros, and takes no memory of the host for them."""
 ROM_ENTRY: Final = Gpa(0x100000)
@@ -73,7 +71,7 @@ class Start:
     platform: Platform
     goal: Goal | None
     memory_mib: int | None = None
-    """the guest's; None: its own, or what is enough"""
+    """the guest's; None: what is enough"""
 
     async def both_ways(self) -> str | Came:
         """How it came out, natively and handed over; the refusal's words if there is one."""
@@ -87,7 +85,7 @@ class Start:
         return await self._outcome(handed_over=False)
 
     async def _outcome(self, *, handed_over: bool) -> str | Came:
-        size = (self.memory_mib or min(self.bootable.memory_mib, ENOUGH_MIB)) * MIB
+        size = (self.memory_mib or self.bootable.followed_mib) * MIB
         poisoned = self.goal is not None and size <= POISONED_MAX_MIB * MIB
         with _machine(self.platform, size, self.bootable.until, poisoned=poisoned) as machine:
             guest = Guest(self.platform, size, machine.e820, machine.regions, machine.ram)

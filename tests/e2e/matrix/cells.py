@@ -81,7 +81,6 @@ RUN: Final[Mapping[Row, dict[Place, str]]] = MappingProxyType(
         ("vmlinuz", BITS_32): _in_qemu("xen_xenstore", "pc_memory"),
         ("vmlinuz", BITS_64): _in_qemu("xen_native", "pc_cmdline"),
         ("vmlinuz", PVH): _in_qemu("xen_xenstore", "pc_memory", "xen_native"),
-        ("vmlinuz-amd64", REAL): _in_qemu("pc_memory"),
         ("vmlinuz-amd64", PVH): _in_qemu("pc_cmdline"),
         ("vmlinux", PVH): _in_qemu("xen_cmdline"),
         ("bzImage-zstd", PVH): _in_qemu("pc_xenstore"),
@@ -114,6 +113,10 @@ RUN: Final[Mapping[Row, dict[Place, str]]] = MappingProxyType(
 )
 """Cells that the programs are started for, as a user does. In QEMU, under real firmware, a subset
 in which every method of ours meets both platforms, and every platform every carrier."""
+
+
+UNTOLD: Final = frozenset({("vmlinux", PVH), ("xen.gz", MULTIBOOT)})
+"""Run without --boot: it is the method that the device model chooses for them."""
 
 
 class Goal(Enum):

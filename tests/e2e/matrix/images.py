@@ -50,6 +50,8 @@ class Bootable:
     modules: tuple[ModuleFile, ...] = ()
     until: str = ""
     """words at which a guest is stopped that never ends; empty: it powers off"""
+    followed_mib: int = 64
+    """enough for it to be placed in, with QEMU's ROMs beside what waits in RAM for them"""
 
     def with_token(self, token: str) -> tuple[str, str | None]:
         """cmdline= and ramdisk= of a run."""
@@ -76,7 +78,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
         return path
 
     disk, line = (ModuleFile(str(found["initrd.img"])),), "console=ttyS0 quiet nokaslr token=TOKEN"
-    elf = elf_of(found["vmlinuz"].read_bytes())
+    elf = _elf_of(found["vmlinuz"].read_bytes())
     disk_i386 = made("initrd-i386.img", initrd.build(found[BUSYBOX_I386].read_bytes()))
     text = (ModuleFile(str(initrd_path())),)
     dom0 = ModuleFile(str(found["vmlinuz"]), "console=hvc0 earlyprintk=xen token=TOKEN")
@@ -84,7 +86,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
     def debian(
         kernel: Path, proof: Proof = user_space, modules: tuple[ModuleFile, ...] = disk
     ) -> Bootable:
-        return Bootable(kernel, 512, line, proof, modules)
+        return Bootable(kernel, 512, line, proof, modules, followed_mib=128)
 
     def repacked(format: Format) -> Bootable:
         packed = bzimage(payload(elf, format), init_size=64 << 20)
@@ -123,6 +125,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
             xen_and_dom0,
             (dom0, *disk),
             "Run /init as init process\n",
+            128,
         ),
         "builtin": ours(kernel_path(), 0x200000),
         "builtin-fixed": ours(nonrelocatable_kernel_path(), 0x100000),
@@ -137,7 +140,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
     }
 
 
-def elf_of(bzimage: bytes) -> bytes:
+def _elf_of(bzimage: bytes) -> bytes:
     """The ELF in a distribution's kernel."""
     start = read_setup_header(bzimage[:HEAD_BYTES], len(bzimage)).setup_bytes
     offset, length = (int.from_bytes(bzimage[at : at + 4], "little") for at in (0x248, 0x24C))

@@ -17,6 +17,8 @@ def check_placements(
     if (image, method) == ("xen.gz", MULTIBOOT):
         assert placed["method"] == "multiboot, ELF32 (gzip)"
         assert [entry["name"] for entry in entries].count("module 1") == 1
+    elif (image, method) == ("vmlinux", PVH):
+        assert placed["method"] == "pvh, ELF64"
     elif (image, method) == ("vmlinuz", PVH):
         assert starts[0] == ("now", 0x1000000)
         assert all(when == "now" for when, _ in starts)
