@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_firmware import boot_disk
-from tests.e2e.test_firmware import guest as firmware_guest
+from tests.e2e.boot_disk import boot_disk
+from tests.e2e.boot_disk import guest as firmware_guest
 from tests.e2e.toolstack_runs import left_behind, toolstack, write_config
 
 DYING = Path(__file__).with_name("dying_device_model.py")

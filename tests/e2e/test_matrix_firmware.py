@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handoff.platforms import Platform
+from tests.e2e.boot_disk import boot_disk, guest
 from tests.e2e.matrix.cells import (
     FIRMWARE,
     FIRMWARE_RUN,
@@ -17,7 +18,6 @@ from tests.e2e.matrix.cells import (
 )
 from tests.e2e.matrix.firmware import both_ways
 from tests.e2e.matrix.table import Matrix
-from tests.e2e.test_firmware import boot_disk, guest
 from tests.e2e.toolstack_runs import left_behind, toolstack, toolstack_until, write_config
 
 
