@@ -14,7 +14,14 @@ from tests.xen.guest import initrd
 from toolstack.images.cpio import Entry, archive
 
 PACKAGES: Final = ("handoff", "toolstack", "devicemodel", "xenstore_sim")
-TESTS: Final = ("tests/__init__.py", "tests/xen")
+TESTS: Final = (
+    "tests/__init__.py",
+    "tests/xen",
+    "tests/contract",
+    "tests/xenstore_sim/__init__.py",
+    "tests/xenstore_sim/client/__init__.py",
+    "tests/xenstore_sim/client/transport_contract.py",
+)
 HOME: Final = "project"
 PATH_FILE: Final = f"{SITE_PACKAGES}/{HOME}.pth"
 STUBDOM_PACKAGES: Final = ("handoff", "devicemodel", "xenstore_sim")
@@ -40,7 +47,7 @@ def project_archive(tree: Tree, work: Path, files: Iterable[Path] = ()) -> bytes
         if source.is_dir():
             shutil.copytree(source, target, ignore=_LEFT_OUT)
         else:
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     tree.compile(work)
     return archive(_entries(tree, work, files))
