@@ -211,6 +211,11 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
     choice = MachineChoice(options["machine"])
     if choice is MachineChoice.XEN:
         _refuse_simulated(options)
+        if options["native"] and config.device_model_stubdomain_override:
+            raise ConfigError(
+                "--native: a stub domain has none of dom0's files: leave it away, or set "
+                "device_model_stubdomain_override=0"
+            )
     patience = Patience(options["silence"] or None, options["timeout"])
     if choice is MachineChoice.NONE:
         patience = Patience(None, None)

@@ -188,7 +188,7 @@ async def device_model(
     try:
         async with trio.open_nursery() as nursery:
             pipe = trio.lowlevel.FdStream(read_end)
-            nursery.start_soon(_relay_log, pipe, progress, running)
+            nursery.start_soon(relay_log, pipe, progress, running)
             try:
                 yield running
             finally:
@@ -266,16 +266,25 @@ def _tell(
     return child
 
 
-async def _relay_log(
-    pipe: trio.lowlevel.FdStream, progress: Progress, process: DeviceModelProcess
-) -> None:
+class _Logging(Protocol):
+    """Whose log it is."""
+
+    last_line: str
+    log_ended: trio.Event
+
+    def heard(self, line: str) -> None: ...
+
+
+async def relay_log(pipe: trio.abc.ReceiveStream, progress: Progress, process: _Logging) -> None:
     """Passes the log on line by line: printable, cut, and not more than LOG_LINES_MAX."""
     shown = 0
     rest = b""
 
     def relay(line: bytes) -> None:
         nonlocal shown
-        process.heard(printable(line.decode("utf-8", "replace"), LOG_LINE_MAX))
+        # A terminal ends its lines with a carriage return, too.
+        text = line.rstrip(b"\r").decode("utf-8", "replace")
+        process.heard(printable(text, LOG_LINE_MAX))
         shown += 1
         if shown <= LOG_LINES_MAX:
             progress.log("device model", process.last_line)
@@ -284,11 +293,13 @@ async def _relay_log(
 
     try:
         async with pipe:
-            while data := await pipe.receive_some(4096):
-                *lines, rest = (rest + data).split(b"\n")
-                rest = rest[:LOG_LINE_MAX]
-                for line in lines:
-                    relay(line)
+            # A terminal whose other side is gone breaks.
+            with suppress(trio.BrokenResourceError):
+                while data := await pipe.receive_some(4096):
+                    *lines, rest = (rest + bytes(data)).split(b"\n")
+                    rest = rest[:LOG_LINE_MAX]
+                    for line in lines:
+                        relay(line)
             if rest:
                 relay(rest)
     finally:

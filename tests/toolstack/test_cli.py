@@ -209,13 +209,14 @@ def test_a_host_without_xen_is_told_so_in_one_line(config: str, runtime: Path) -
         (["--xenstore", "/run/x"], "--xenstore /run/x: "),
         (["--stubdom-xenstore", "ring"], "--stubdom-xenstore ring: "),
         (["--rom", "qemu"], "--rom qemu: "),
+        (["--native", "device_model_stubdomain_override=1"], "--native: a stub domain"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_what_is_of_the_simulation_alone_is_refused_on_xen(
     config: str, runtime: Path, options: list[str], told: str
 ) -> None:
-    run = toolstack(runtime, *ON_XEN, *options, config)
+    run = toolstack(runtime, *ON_XEN, config, *options)
     assert run.status == 10
     assert f"toolstack: error: {told}" in run.errors
 

@@ -5,7 +5,7 @@ libxl then builds an HVM domain whose firmware boots from an option ROM; it neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -36,7 +36,12 @@ def domain_config(config: GuestConfig, uuid: UUID, rom: Path) -> str:
         raise ConfigError(
             f'bios="{config.bios.value}": starts no option ROM with a BEV: write bios="seabios"'
         )
-    return "".join(f"{name} = {_text(value)}\n" for name, value in _settings(config, uuid, rom))
+    return config_text(_settings(config, uuid, rom))
+
+
+def config_text(settings: Iterable[tuple[str, object]]) -> str:
+    """Settings as an xl.cfg(5)."""
+    return "".join(f"{name} = {_text(value)}\n" for name, value in settings)
 
 
 def _settings(config: GuestConfig, uuid: UUID, rom: Path) -> Iterator[tuple[str, object]]:
@@ -59,7 +64,7 @@ def _settings(config: GuestConfig, uuid: UUID, rom: Path) -> Iterator[tuple[str,
     for name in _ENDS:
         yield name, "preserve"
     for name, value in given.items():
-        if name not in (*_ENDS, "xen_platform_pci"):
+        if name not in (*_ENDS, "xen_platform_pci") and not name.startswith("stubdomain_"):
             yield name, value
 
 

@@ -1,8 +1,9 @@
 """A real Xen host: libxl builds the guest paused, we hand its kernel across and let it go.
 
-The device model is a process of dom0, so S is domain 0: it can be kept from every domain but its
-target, but not from the rest of xenstore, which knows it as dom0. QEMU in dom0, which libxl starts,
-emulates the guest's devices as always.
+QEMU in dom0, which libxl starts, emulates the guest's devices as always. The device model of the
+handoff runs in a stub domain of its own where the configuration has
+device_model_stubdomain_override=1. Else it is a process of dom0, so S is domain 0: it can be kept
+from every domain but its target, but not from the rest of xenstore, which knows it as dom0.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,6 @@ from uuid import UUID
 
 import trio
 
-from handoff.errors import HandoffError, HypervisorError
 from handoff.foreign_memory import ForeignMemory
 from handoff.keys import HandoffKeys
 from toolstack.config import GuestConfig
@@ -26,13 +26,15 @@ from toolstack.device_model import STUBDOM_UID_BASE, DeviceModelCommand, device_
 from toolstack.host import DeviceModelWish, GuestDomain, RunningDeviceModel
 from toolstack.progress import Progress
 from toolstack.store import Store
+from toolstack.xen.built_domain import Builder
 from toolstack.xen.domain_config import domain_config
 from toolstack.xen.libxc import Libxc, require_dom0
 from toolstack.xen.machine import DomainMachine
 from toolstack.xen.memory import XenMemory, domain_memory
 from toolstack.xen.option_rom import write_option_rom
 from toolstack.xen.store import connect, host_store
-from toolstack.xen.xl import CREATE_S, DESTROY_S, Xl
+from toolstack.xen.stub_domain import Target, stub_domain
+from toolstack.xen.xl import Xl
 from xenstore_sim.client import Client
 from xenstore_sim.wire.errors import XenstoreError
 from xenstore_sim.wire.names import DOM0, DomId
@@ -45,6 +47,7 @@ class XenGuest:
     """Implements the port GuestDomain."""
 
     domid: DomId
+    uuid: UUID
     memory: XenMemory
     client: Client
     libxc: Libxc
@@ -60,42 +63,34 @@ class XenHost:
 
     config: GuestConfig
     store: Store
-    libxc: Libxc
-    xl: Xl
-    progress: Progress
+    builder: Builder
     open_memory: Callable[[], ForeignMemory] = ForeignMemory
 
     @asynccontextmanager
     async def guest(self) -> AsyncIterator[GuestDomain]:
         """Raises: HypervisorError with what xl or Xen said; nothing of the domain is left."""
-        identity = self.config.uuid or uuid.uuid4()
+        config, identity = self.config, self.config.uuid or uuid.uuid4()
+        libxc, client = self.builder.libxc, self.store.client
         with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
             rom = Path(directory, "direct-boot.rom")
+            text = domain_config(config, identity, rom)
             await write_option_rom(rom)
-            file = trio.Path(directory, "guest.cfg")
-            text = domain_config(self.config, identity, rom)
-            await file.write_bytes(text.encode("utf-8", "surrogateescape"))
-            try:
-                # To its end, even if we are cancelled: half a domain is nobody's.
-                with trio.CancelScope(shield=True, deadline=trio.current_time() + CREATE_S + 5):
-                    await self.xl.create_paused(str(file))
-                info = self.libxc.find(identity)
-                if info is None:
-                    raise HypervisorError(
-                        f'xl built "{self.config.name}", but Xen has no domain {identity}'
-                    )
-                with ExitStack() as stack:
-                    memory = stack.enter_context(closing(self.open_memory()))
-                    memory.restrict(info.domid)
-                    ram = domain_memory(memory, info.domid)
-                    yield XenGuest(info.domid, ram, self.store.client, self.libxc)
-            finally:
-                await self._destroy(identity)
+            async with self.builder.domain(config.name, text, identity) as domid:
+                with closing(self.open_memory()) as memory:
+                    memory.restrict(domid)
+                    ram = domain_memory(memory, domid)
+                    yield XenGuest(domid, identity, ram, client, libxc)
 
     @asynccontextmanager
     async def device_model(
         self, guest: GuestDomain, wish: DeviceModelWish, progress: Progress
     ) -> AsyncIterator[tuple[HandoffKeys, RunningDeviceModel]]:
+        assert isinstance(guest, XenGuest), "it came from this host"
+        if self.config.device_model_stubdomain_override:
+            target = Target(guest.domid, guest.uuid, guest.memory.words)
+            async with stub_domain(self.builder, self.store, self.config, target, wish) as running:
+                yield running
+            return
         keys = HandoffKeys(DOM0, guest.domid)
         command = DeviceModelCommand(
             wish.sandbox,
@@ -119,17 +114,6 @@ class XenHost:
         if not await client.directory(above):
             await client.rm(above)
 
-    async def _destroy(self, identity: UUID) -> None:
-        """The domain, if there is one, with all that libxl made for it."""
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + DESTROY_S + 5):
-            info = self.libxc.find(identity)
-            if info is None:
-                return
-            try:
-                await self.xl.destroy(info.domid)
-            except HandoffError as error:
-                self.progress.warning(f"domain {info.domid} may be left: {error}")
-
 
 @asynccontextmanager
 async def xen_host(config: GuestConfig, progress: Progress) -> AsyncIterator[XenHost]:
@@ -137,12 +121,7 @@ async def xen_host(config: GuestConfig, progress: Progress) -> AsyncIterator[Xen
 
     Raises: HypervisorError if it is none or this is not dom0, XenstoreUnavailable.
     """
-    with closing(_control()) as libxc:
+    with closing(Libxc()) as libxc:
+        require_dom0()
         async with host_store() as store:
-            yield XenHost(config, store, libxc, Xl.installed(), progress)
-
-
-def _control() -> Libxc:
-    libxc = Libxc()
-    require_dom0()
-    return libxc
+            yield XenHost(config, store, Builder(Xl.installed(), libxc, progress))

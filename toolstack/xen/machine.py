@@ -13,7 +13,7 @@ from handoff.errors import MachineError
 from handoff.firmware import Firmware
 from toolstack.machine.port import EndReason, MachineEnd, RunningMachine
 from toolstack.xen.libxc import DomainInfo, Libxc, Shutdown
-from toolstack.xen.serial import serial_port
+from toolstack.xen.terminal import serial_port, terminal
 from xenstore_sim.client import Client
 from xenstore_sim.wire.names import DomId
 
@@ -45,13 +45,20 @@ class RunningDomain:
         self.libxc.unpause(self.domid)
 
     async def wait(self) -> MachineEnd:
-        """xenstored tells that some domain shut down or died; Xen tells which, and why."""
-        async with self.client.watch("@releaseDomain") as watch:
-            while True:
-                await watch.get()
-                end = ended(self.domid, self.libxc.domain(self.domid))
-                if end is not None:
-                    return end
+        return await domain_end(self.client, self.libxc, self.domid)
+
+
+async def domain_end(client: Client, libxc: Libxc, domid: DomId) -> MachineEnd:
+    """How the domain ends: xenstored tells that some domain did, Xen which, and why.
+
+    Raises: HypervisorError, XenstoreError.
+    """
+    async with client.watch("@releaseDomain") as watch:
+        while True:
+            await watch.get()
+            end = ended(domid, libxc.domain(domid))
+            if end is not None:
+                return end
 
 
 def ended(domid: DomId, info: DomainInfo | None) -> MachineEnd | None:
@@ -86,7 +93,7 @@ class DomainMachine:
     async def _start(self, firmware: Firmware | None) -> AsyncIterator[RunningMachine]:
         if firmware is not None:
             raise MachineError("a domain of Xen starts the firmware that libxl put there")
-        async with serial_port(self.client, self.domid) as console:
+        async with terminal(self.client, serial_port(self.domid)) as console:
             yield RunningDomain(self.domid, self.client, self.libxc, console)
 
     def told(self, running: RunningMachine) -> str:

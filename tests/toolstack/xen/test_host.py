@@ -16,6 +16,7 @@ from handoff.foreign_memory import ForeignMemory
 from tests.toolstack.fakes import Recorder, guest_config
 from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
 from toolstack.store import Store, open_store
+from toolstack.xen.built_domain import Builder
 from toolstack.xen.host import XenHost
 from toolstack.xen.libxc import Libxc
 from toolstack.xen.xl import Xl
@@ -32,9 +33,7 @@ def host_on(xen: FakeXen, store: Store) -> Iterator[XenHost]:
     yield XenHost(
         guest_config(Path("/kernel")),
         store,
-        Libxc(xen.libxc),
-        cast(Xl, xen.xl),
-        Recorder(),
+        Builder(cast(Xl, xen.xl), Libxc(xen.libxc), Recorder()),
         lambda: ForeignMemory(xen.foreign),
     )
 

@@ -1,0 +1,149 @@
+"""A stub domain is told whose device model it is before its first instruction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+import pytest
+import trio
+
+from handoff.confinement import Mode
+from handoff.errors import ConfigError
+from handoff.keys import dm_argv, numbered
+from tests.contract.fake_libxc import FakeDomain
+from tests.toolstack.fakes import Recorder
+from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
+from toolstack.config import GuestConfig, read_config
+from toolstack.config.parser import parse
+from toolstack.host import DeviceModelWish
+from toolstack.store import Store, open_store
+from toolstack.xen.built_domain import Builder
+from toolstack.xen.domain_config import domain_config
+from toolstack.xen.libxc import Libxc
+from toolstack.xen.stub_domain import Target, stub_config, stub_domain
+from toolstack.xen.xl import Xl
+from xenstore_sim.wire.names import DomId
+
+TARGET = DomId(3)
+IDENTITY = UUID("12345678-9abc-def0-1234-56789abcdef0")
+WISH = DeviceModelWish(("-direct-boot-frame", "AAAA"), Mode.STRICT, ("unused",))
+TEXT = """
+type = "hvm"
+name = "g"
+memory = 256
+kernel = "/k"
+device_model_version = "qemu-xen"
+device_model_stubdomain_override = 1
+stubdomain_kernel = "/stub/vmlinuz"
+stubdomain_ramdisk = "/stub/initrd"
+"""
+
+
+def config(text: str = TEXT) -> GuestConfig:
+    return read_config(text, "guest.cfg")[0]
+
+
+def built(text: str) -> dict[str, str]:
+    made = parse(stub_config(config(text), "g-dm", IDENTITY), "made")
+    return {statement.name: str(statement.value) for statement in made.statements}
+
+
+def test_its_kernel_and_its_initramfs_are_the_operators() -> None:
+    given = built(TEXT)
+    assert (given["type"], given["name"], given["uuid"]) == ("pv", "g-dm", str(IDENTITY))
+    assert (given["kernel"], given["ramdisk"]) == ("/stub/vmlinuz", "/stub/initrd")
+    assert (given["memory"], given["cmdline"]) == ("256", "console=hvc0 quiet")
+
+
+def test_its_size_and_its_command_line_can_be_chosen() -> None:
+    given = built(TEXT + 'stubdomain_memory=192\nstubdomain_cmdline="console=hvc0"\n')
+    assert (given["memory"], given["cmdline"]) == ("192", "console=hvc0")
+
+
+def test_the_xl_that_builds_the_guest_hears_nothing_of_it() -> None:
+    assert "stubdom" not in domain_config(config(), IDENTITY, Path("/rom"))
+
+
+@pytest.mark.parametrize("key", ["stubdomain_kernel", "stubdomain_ramdisk"])
+def test_a_stub_domain_without_its_files_is_refused_by_the_key(key: str) -> None:
+    text = "".join(line + "\n" for line in TEXT.splitlines() if not line.startswith(key))
+    with pytest.raises(ConfigError, match=f"{key}: is missing"):
+        stub_config(config(text), "g-dm", IDENTITY)
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="stubdomain_memory: 'much' is no number of MiB"):
+        stub_config(config(TEXT + 'stubdomain_memory="much"\n'), "g-dm", IDENTITY)
+
+
+@dataclass
+class Scene:
+    xen: FakeXen
+    store: Store
+    libxc: Libxc
+
+    @property
+    def builder(self) -> Builder:
+        return Builder(cast(Xl, self.xen.xl), self.libxc, Recorder())
+
+
+@pytest.fixture
+def xen() -> Iterator[FakeXen]:
+    with fake_xen(hvm_info(64 << 20)) as xen:
+        xen.libxc.domains[TARGET] = FakeDomain(IDENTITY)
+        yield xen
+
+
+@pytest.fixture
+async def scene(xen: FakeXen, autojump_clock: None) -> AsyncIterator[Scene]:
+    async with open_store(None) as store:
+        for domid in (TARGET, DOMID):
+            await store.client.introduce(DomId(domid), 1, 1)
+        # xenconsoled names the terminal of the console.
+        await store.client.write(f"/local/domain/{DOMID}/console/tty", "/dev/ptmx")
+        with closing(Libxc(xen.libxc)) as libxc:
+            yield Scene(xen, store, libxc)
+
+
+async def test_it_is_told_its_target_and_its_arguments_and_then_let_go(scene: Scene) -> None:
+    target = Target(TARGET, IDENTITY, ("--foreign-ram", "0x0:0xa0000"))
+    client = scene.store.client
+    async with stub_domain(scene.builder, scene.store, config(), target, WISH) as (keys, _):
+        stub = scene.xen.libxc.domains[DOMID]
+        assert (keys.stubdom, keys.target) == (DOMID, TARGET)
+        assert (stub.target, stub.pauses) == (TARGET, 0)
+        assert await client.read(keys.target_node) == b"3"
+        assert str(await client.get_perms(keys.device_model)) == f"n{DOMID},r{TARGET}"
+        words = dm_argv(IDENTITY)
+        argv = [await client.read(numbered(words, n + 1)) for n in range(8 + 2)]
+        assert b" ".join(argv) == (
+            b"--foreign-ram 0x0:0xa0000 -xen-domid 3 --sandbox strict --offer-timeout 3600 "
+            b"-direct-boot-frame AAAA"
+        )
+        assert str(await client.get_perms(numbered(words, 1))) == f"n0,r{DOMID}"
+    assert scene.xen.xl.said == ["create", f"destroy {DOMID}"]
+
+
+async def test_its_end_is_the_device_models(scene: Scene) -> None:
+    target = Target(TARGET, IDENTITY, ())
+    async with stub_domain(scene.builder, scene.store, config(), target, WISH) as (_, running):
+        heard: list[str] = []
+
+        async def wait() -> None:
+            heard.append(await running.wait())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            running.heard("the device model exited with 15")
+            running.log_ended.set()
+            scene.xen.libxc.domains[DOMID].flags = 1 << 2
+            await scene.store.client.release(DomId(TARGET))
+    assert heard == [
+        "its stub domain powered off: domain 5, shutdown reason poweroff, "
+        "its last words: the device model exited with 15"
+    ]

@@ -1,0 +1,64 @@
+"""A domain that xl builds, paused, and takes away again whatever happens in between."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import trio
+
+from handoff.errors import HandoffError, HypervisorError
+from toolstack.progress import Progress
+from toolstack.xen.libxc import Libxc
+from toolstack.xen.xl import CREATE_S, DESTROY_S, Xl
+from xenstore_sim.wire.names import DomId
+
+_SLACK_S = 5.0
+"""Beyond xl's own limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """What makes domains here, and who is told if one stays."""
+
+    xl: Xl
+    libxc: Libxc
+    progress: Progress
+
+    @asynccontextmanager
+    async def domain(self, name: str, config: str, identity: UUID) -> AsyncIterator[DomId]:
+        """The domain of `config`, an xl.cfg(5) text with this uuid, while the context lasts.
+
+        Raises: HypervisorError with what xl or Xen said; nothing of the domain is left.
+        """
+        with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
+            file = trio.Path(directory, "domain.cfg")
+            await file.write_bytes(config.encode("utf-8", "surrogateescape"))
+            try:
+                # To its end, even if we are cancelled: half a domain is nobody's.
+                with _shielded(CREATE_S + _SLACK_S):
+                    await self.xl.create_paused(str(file))
+                info = self.libxc.find(identity)
+                if info is None:
+                    raise HypervisorError(f'xl built "{name}", but Xen has no domain {identity}')
+                yield info.domid
+            finally:
+                await self._destroy(identity)
+
+    async def _destroy(self, identity: UUID) -> None:
+        """The domain, if there is one, with all that libxl made for it."""
+        with _shielded(DESTROY_S + _SLACK_S):
+            info = self.libxc.find(identity)
+            if info is None:
+                return
+            try:
+                await self.xl.destroy(info.domid)
+            except HandoffError as error:
+                self.progress.warning(f"domain {info.domid} may be left: {error}")
+
+
+def _shielded(seconds: float) -> trio.CancelScope:
+    return trio.CancelScope(shield=True, deadline=trio.current_time() + seconds)

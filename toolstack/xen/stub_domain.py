@@ -1,0 +1,167 @@
+"""A device model in a stub domain of its own: a PV domain that is given one target.
+
+What a stub domain is, libxl's conventions say: its `target`, the device model's arguments below the
+target's /vm, its answers below `device-model/T`. The hypervisor lets it map its target's RAM, and
+Linux's privcmd, as shipped, nobody else's. Its kernel and its initramfs are the operator's, named
+by xl's own keys; docs/real-xen.md says what the initramfs has to do.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import trio
+
+from handoff.errors import ConfigError
+from handoff.keys import HandoffKeys, StoreWrite, dm_argv, numbered, read_by
+from toolstack.config import GuestConfig
+from toolstack.config.parser import Atom
+from toolstack.device_model import REAP_S, relay_log
+from toolstack.domain_tree import MakeDirectory, Remove, SetTarget, Step, Transaction
+from toolstack.host import DeviceModelWish
+from toolstack.progress import Progress
+from toolstack.store import Store
+from toolstack.xen.built_domain import Builder
+from toolstack.xen.domain_config import config_text
+from toolstack.xen.machine import domain_end
+from toolstack.xen.terminal import pv_console, terminal
+from xenstore_sim.wire.names import DomId
+
+KEYS: Final = ("stubdomain_kernel", "stubdomain_ramdisk", "stubdomain_memory", "stubdomain_cmdline")
+"""xl's settings of a stub domain; nothing of them reaches the xl that builds the guest."""
+MEMORY_MIB: Final = 256
+"""Unless stubdomain_memory says otherwise: Python in an unpacked initramfs."""
+
+
+@dataclass(slots=True)
+class StubDomain:
+    """Implements the port RunningDeviceModel."""
+
+    domid: DomId
+    builder: Builder
+    store: Store
+    last_line: str
+    log_ended: trio.Event
+
+    def heard(self, line: str) -> None:
+        """Takes a line of its console."""
+        self.last_line = line
+
+    async def wait(self) -> str:
+        end = await domain_end(self.store.client, self.builder.libxc, self.domid)
+        with trio.move_on_after(REAP_S):
+            await self.log_ended.wait()
+        how = f"its stub domain {end.reason.value}: {end.detail}"
+        return f"{how}, its last words: {self.last_line}" if self.last_line else how
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom a stub domain is given."""
+
+    domid: DomId
+    uuid: UUID
+    words: Sequence[str]
+    """the device model's arguments that tell where RAM is"""
+
+
+@asynccontextmanager
+async def stub_domain(
+    builder: Builder, store: Store, config: GuestConfig, target: Target, wish: DeviceModelWish
+) -> AsyncIterator[tuple[HandoffKeys, StubDomain]]:
+    """A stub domain of `target`, running, while the context lasts.
+
+    Raises: ConfigError if the configuration names no kernel for it, HypervisorError.
+    """
+    identity, name = uuid.uuid4(), f"{config.name}-dm"
+    text = stub_config(config, name, identity)
+    async with builder.domain(name, text, identity) as domid:
+        keys = HandoffKeys(domid, target.domid)
+        builder.libxc.set_target(domid, target.domid)
+        argv = (*target.words, *device_model_words(target.domid, wish))
+        for step in stub_steps(keys, target.uuid, argv):
+            await store.carry_out(step)
+        running = StubDomain(domid, builder, store, "", trio.Event())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_relay, running, builder.progress)
+            builder.libxc.unpause(domid)
+            try:
+                yield keys, running
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+async def _relay(stub: StubDomain, progress: Progress) -> None:
+    try:
+        async with terminal(stub.store.client, pv_console(stub.domid)) as console:
+            await relay_log(console, progress, stub)
+    finally:
+        stub.log_ended.set()
+
+
+def device_model_words(target: DomId, wish: DeviceModelWish) -> tuple[str, ...]:
+    """The device model's arguments, but for those of its RAM."""
+    sandbox = ("--sandbox", wish.sandbox.value)
+    return ("-xen-domid", str(target), *sandbox, "--offer-timeout", "3600", *wish.arguments)
+
+
+def stub_steps(keys: HandoffKeys, target: UUID, argv: Sequence[str]) -> tuple[Step, ...]:
+    """What xenstore is told before the stub domain's first instruction.
+
+    Not `image/device-model-domid`: by that libxl would take it for its own, and destroy it.
+    """
+    arguments = dm_argv(target)
+    return (
+        Transaction(
+            (
+                Remove(arguments),
+                StoreWrite(arguments, b"", read_by(keys.stubdom)),
+                *(
+                    StoreWrite(numbered(arguments, number), os.fsencode(argument))
+                    for number, argument in enumerate(argv, 1)
+                ),
+                StoreWrite(keys.target_node, str(keys.target).encode("ascii")),
+                MakeDirectory(keys.device_model, keys.device_model_perms),
+            )
+        ),
+        SetTarget(keys.stubdom, keys.target),
+    )
+
+
+def stub_config(config: GuestConfig, name: str, identity: UUID) -> str:
+    """What xl builds. Raises: ConfigError if a file or the size is not named right."""
+    given = {
+        setting.name: setting.value.text
+        for setting in config.ignored
+        if setting.name in KEYS and isinstance(setting.value, Atom)
+    }
+    for key in ("stubdomain_kernel", "stubdomain_ramdisk"):
+        if not given.get(key):
+            raise ConfigError(
+                f"{key}: is missing: with device_model_stubdomain_override=1 the device model runs "
+                "in a domain of its own: name its kernel and its initramfs (docs/real-xen.md)"
+            )
+    memory = given.get("stubdomain_memory", str(MEMORY_MIB))
+    if not memory.isdecimal():
+        raise ConfigError(f"stubdomain_memory: {memory!r} is no number of MiB: write one")
+    extra = given.get("stubdomain_cmdline")
+    return config_text(
+        (
+            ("type", "pv"),
+            ("name", name),
+            ("uuid", str(identity)),
+            ("memory", int(memory)),
+            ("vcpus", 1),
+            ("kernel", given["stubdomain_kernel"]),
+            ("ramdisk", given["stubdomain_ramdisk"]),
+            ("cmdline", "console=hvc0 quiet" if extra is None else extra),
+            ("on_poweroff", "preserve"),
+            ("on_crash", "preserve"),
+        )
+    )
