@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from xenstore_sim.descriptor_reserve import DescriptorReserve
 from xenstore_sim.descriptors import Descriptors, OpenLog
 from xenstore_sim.endpoint import NO_DESCRIPTORS, Connected, Endpoint
 from xenstore_sim.listener import Listener
@@ -63,13 +64,16 @@ class EventLoop:
         """Domains whose sockets wait for a free descriptor."""
         self._paused: dict[Endpoint, int] = {}
         """Listeners that wait for one."""
+        self._reserve = DescriptorReserve()
         self._told_of_descriptors = False
         """The operator knows that there were none."""
         self._to_send: dict[ConnId, None] = {}
         self._unfinished: dict[Endpoint, None] = {}
         """To be served in the next round, whatever their descriptors say."""
         try:
-            self._main = Listener(self, rundir.listen(rundir.socket_path), self._accept_dom0)
+            self._main = Listener(
+                self, rundir.listen(rundir.socket_path), self._accept_dom0, self._leaves_reserve
+            )
         except BaseException:
             self._epoll.close()
             raise
@@ -211,6 +215,14 @@ class EventLoop:
         conn_id = self.daemon.connect()
         assert conn_id is not None, "only domains are turned away"
         StreamConnection(self, conn_id, sock)
+
+    def _leaves_reserve(self) -> bool:
+        """Whether domains could connect even after one more client of dom0."""
+        return self._reserve.left(
+            connections=len(self._connections),
+            rings=len(self._rings),
+            domains=len(self._domains),
+        )
 
     def _accept_domain(self, domid: DomId, sock: socket.socket) -> None:
         conn_id = self.daemon.connect(domid)

@@ -11,9 +11,17 @@ class Listener:
     """A listening socket in the epoll set."""
 
     def __init__(
-        self, loop: Loop, sock: socket.socket, serve: Callable[[socket.socket], None]
+        self,
+        loop: Loop,
+        sock: socket.socket,
+        serve: Callable[[socket.socket], None],
+        may_accept: Callable[[], bool] = lambda: True,
     ) -> None:
-        """serve: takes each accepted socket, non-blocking. Raises: OSError, with `sock` open."""
+        """serve: takes each accepted socket, non-blocking. Raises: OSError, with `sock` open.
+
+        may_accept: False: who waits is to wait until a descriptor is free.
+        """
+        self._may_accept = may_accept
         self._loop = loop
         self._socket = sock
         self._serve = serve
@@ -26,6 +34,9 @@ class Listener:
 
     def ready(self, mask: int) -> None:
         """Accept the first who waits; for the next one the socket stays readable."""
+        if not self._may_accept():
+            self._loop.pause(self, self._socket.fileno())
+            return
         try:
             sock, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -6,28 +6,33 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import rmtree
 
 import pytest
+import trio
 
 from xenstore_sim.client import Client
 from xenstore_sim.wire.errors import RequestRefused
 from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Op
 
 COMMAND = (sys.executable, "-m", "xenstore_sim")
 DEADLINE_S = 30
+DOM3, DOM4 = DomId(3), DomId(4)
 
 
 @contextmanager
-def daemon(rundir: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def daemon(
+    rundir: Path, *options: str, command: Sequence[str] = COMMAND
+) -> Iterator[subprocess.Popen[str]]:
     """A daemon that is ready; ended with the block if it still runs."""
     readable, writable = os.pipe()
     process = subprocess.Popen(
-        [*COMMAND, "--rundir", str(rundir), "--ready-fd", str(writable), *options],
+        [*command, "--rundir", str(rundir), "--ready-fd", str(writable), *options],
         pass_fds=[writable],
         stderr=subprocess.PIPE,
         text=True,
@@ -304,6 +309,32 @@ async def test_faults_are_injected_into_clients_of_the_command(tmp_path: Path) -
             await client.write("/b", "v")
             with pytest.raises(RequestRefused, match="xenstore refused WRITE /a/x: EACCES"):
                 await client.write("/a/x", "v")
+
+
+async def test_a_daemon_that_is_full_of_dom0s_clients_still_takes_domains(tmp_path: Path) -> None:
+    few = ("prlimit", "--nofile=128", *COMMAND)
+    with trio.fail_after(DEADLINE_S), daemon(tmp_path, command=few), ExitStack() as opened:
+        async with Client.connect(tmp_path / "socket") as dom0:
+            for domid in (DOM3, DOM4):
+                await dom0.introduce(domid, 1, 1)
+            clients = [opened.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(200)]
+            for client in clients:
+                client.connect(str(tmp_path / "socket"))
+            for _ in clients:
+                # In each round in which it answers, it accepts some.
+                await dom0.read("/")
+            async with (
+                Client.connect(tmp_path / "domain" / "3") as dom3,
+                Client.connect_ring(tmp_path / "ring" / "4") as dom4,
+            ):
+                assert await dom3.get_domain_path(DOM3) == await dom4.get_domain_path(DOM3)
+            # Who waits is served when others end.
+            last = clients.pop()
+            last.settimeout(DEADLINE_S)
+            last.sendall(encode_packet(Op.GET_DOMAIN_PATH, 1, 0, b"3\0"))
+            for client in clients:
+                client.close()
+            assert last.recv(100).endswith(b"/local/domain/3\0")
 
 
 def test_it_takes_as_many_clients_as_its_user_may_have_descriptors(tmp_path: Path) -> None:
