@@ -50,6 +50,9 @@ async def run(place: Place, settings: Settings) -> None:
         handover=place.handover,
         replacement=Replacement,
     )
+    if place.handover is not None:
+        for fd in place.handover.descriptors.all():
+            os.set_inheritable(fd, False)
     succeeds = place.handover is not None
     with trio.open_signal_receiver(*SIGNALS) as signals:
         # The program whose place this one took held them back.

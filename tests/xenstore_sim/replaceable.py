@@ -46,14 +46,19 @@ class Replaceable:
 
 
 @asynccontextmanager
-async def replaceable(rundir: Path, *options: str) -> AsyncIterator[Replaceable]:
-    """A daemon that serves; the same process must be there at the end, and end in order."""
+async def replaceable(
+    rundir: Path, *options: str, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[Replaceable]:
+    """A daemon that serves; the same process must be there at the end, and end in order.
+
+    deadline_s: of the whole block.
+    """
     process = await trio.lowlevel.open_process(
         [*COMMAND, "--rundir", str(rundir), *options], stderr=PIPE
     )
     daemon = Replaceable(process, rundir)
     try:
-        with trio.fail_after(DEADLINE_S):
+        with trio.fail_after(deadline_s):
             assert await daemon.line() == f"xenstore-sim: listening on {rundir}/socket"
             yield daemon
             process.terminate()

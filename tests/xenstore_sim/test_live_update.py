@@ -1,5 +1,6 @@
 """Another program takes the daemon's place, and its clients notice no more than a pause."""
 
+import os
 import signal
 import socket
 import stat
@@ -158,6 +159,24 @@ async def test_an_open_transaction_and_a_torn_request_live_on(tmp_path: Path) ->
             await stream.send_all(request[-3:])
             assert len(await stream.receive_some()) == HEADER_SIZE + 3
             assert await dom0.read("/late") == b"v"
+
+
+async def test_what_is_passed_on_is_passed_to_nothing_else(tmp_path: Path) -> None:
+    """A connection that ends meanwhile must not live on in the next program."""
+    async with replaceable(tmp_path) as daemon, Client.connect(daemon.socket_path) as dom0:
+        await introduce(dom0, DOM3)
+        async with Client.connect_ring(daemon.rundir / "ring" / "3"):
+            await daemon.renew()
+            assert inherited(daemon.process.pid) <= {0, 1, 2}
+
+
+def inherited(pid: int) -> set[int]:
+    """The descriptors that programs which this process starts would have, too."""
+    flags = {
+        int(info.name): int(info.read_text().partition("flags:")[2].split()[0], 8)
+        for info in Path(f"/proc/{pid}/fdinfo").iterdir()
+    }
+    return {fd for fd, each in flags.items() if not each & os.O_CLOEXEC}
 
 
 async def test_a_ring_goes_on_with_half_a_request_in_it_and_a_broken_one_stays_broken(
