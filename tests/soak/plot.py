@@ -65,8 +65,8 @@ def panels(samples: Sequence[Sample], window: int) -> tuple[Panel, ...]:
     )
 
 
-def svg(shown: Sequence[Panel], count: int) -> str:
-    """The picture; `count` handoffs from left to right."""
+def svg(shown: Sequence[Panel], count: int, of: str = "handoffs") -> str:
+    """The picture; so many of these from left to right."""
     height = _PANEL * len(shown) + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
@@ -74,7 +74,7 @@ def svg(shown: Sequence[Panel], count: int) -> str:
         f'<rect width="{_WIDTH}" height="{height}" fill="white"/>',
     ]
     for number, panel in enumerate(shown):
-        parts += _panel(panel, number * _PANEL, count)
+        parts += _panel(panel, number * _PANEL, count, of)
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
@@ -85,7 +85,7 @@ def _axis_end(most: float) -> float:
     return next(end for end in ends if end > most * 1.05 and end % 2 == 0)
 
 
-def _panel(panel: Panel, top: int, count: int) -> list[str]:
+def _panel(panel: Panel, top: int, count: int, of: str) -> list[str]:
     left, right = _LEFT, _WIDTH - _RIGHT
     high, low = top + _TOP, top + _PANEL - _BOTTOM
     most = _axis_end(max(max(line.values) for line in panel.lines))
@@ -95,7 +95,7 @@ def _panel(panel: Panel, top: int, count: int) -> list[str]:
         parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}" stroke="#ddd"/>')
         label = f"{most * share:,.0f}"
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{label}</text>')
-    for at, text in ((0, "0"), (count / 2, "handoffs"), (count, f"{count:,}")):
+    for at, text in ((0, "0"), (count / 2, of), (count, f"{count:,}")):
         x = left + (right - left) * at / count
         parts.append(f'<text x="{x:.0f}" y="{low + 16}" text-anchor="middle">{text}</text>')
     names = sorted(range(len(panel.lines)), key=lambda n: -panel.lines[n].values[-1])

@@ -11,7 +11,7 @@ from subprocess import PIPE
 import trio
 
 COMMAND = (sys.executable, "-m", "xenstore_sim")
-DEADLINE_S = 120
+DEADLINE_S = 600
 TOOK_OVER = "xenstore-sim: took over, with all connections"
 
 
