@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import zlib
 
 import pytest
 
@@ -10,6 +11,7 @@ from handoff.errors import HypervisorError
 from tests.xen.guest import BALLAST, CMDLINE
 from tests.xen.play import Play
 from tests.xen.scenarios import handoff
+from toolstack.builtin_guest import INITRD
 
 pytestmark = pytest.mark.xen
 
@@ -45,6 +47,15 @@ def test_a_domain_that_somebody_else_destroys_is_told_as_that(play: Play, stage:
     assert ended["status"] == failed["exit_code"], ended
     assert (failed["kind"], stage) in {("hypervisor", "created"), ("machine", "unpaused")}, ended
     assert "is gone" in failed["text"] or "was destroyed" in failed["text"], ended
+
+
+def test_a_kernel_for_1_mib_is_brought_there_over_hvmloader(play: Play) -> None:
+    token = secrets.token_hex(8)
+    ended = play(handoff.boots_over_hvmloader, token=token)
+    assert ended["status"] == 0, ended
+    assert said(ended["console"], "runs at ") == "0x00100000"
+    assert said(ended["console"], "command line ").endswith(f": token={token}")
+    assert said(ended["console"], "initrd  ").endswith(f"CRC-32 {zlib.crc32(INITRD):#010x}")
 
 
 def test_what_xl_refuses_is_told_in_its_words(play: Play) -> None:

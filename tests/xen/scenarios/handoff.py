@@ -14,6 +14,7 @@ from tests.xen.dom0.commands import attempt, run
 from tests.xen.guest import with_ballast
 from tests.xen.scenarios import hvm, stubdom
 from tests.xen.scenarios.hvm import KERNEL, QUIET, RAMDISK
+from toolstack.builtin_guest import INITRD, nonrelocatable_kernel_path
 
 LIMIT_S = 290.0
 _POLL_S = 0.2
@@ -62,6 +63,16 @@ def boots_by_our_handoff(
     ended = create(path)
     ramdisk.unlink()
     return ended | {"sent": hashlib.sha256(ballast).hexdigest()}
+
+
+def boots_over_hvmloader(token: str) -> dict[str, Any]:
+    """A kernel that runs at 1 MiB and nowhere else: where hvmloader is when it is handed over."""
+    kernel = str(nonrelocatable_kernel_path())
+    ramdisk = Path("/run/h3.img")
+    ramdisk.write_bytes(INITRD)
+    ended = create(config("h3", f"token={token}", ramdisk, kernel=kernel))
+    ramdisk.unlink()
+    return ended
 
 
 def create(path: Path, *options: str) -> dict[str, Any]:
