@@ -19,7 +19,7 @@ from xenstore_sim.migration.records import (
 )
 from xenstore_sim.migration.supplement import Supplement
 from xenstore_sim.store.call import World
-from xenstore_sim.store.domains import Domain
+from xenstore_sim.store.domains import FEATURES, Domain
 from xenstore_sim.store.node import Node
 from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
 from xenstore_sim.wire.errors import InvalidPath
@@ -125,7 +125,7 @@ def _restore_domains(
                 domain = _known(world, domid, where)
                 domain.quotas = with_quotas(world.quotas, record.quotas)
                 if world.compat.ring_features:
-                    domain.features = record.features
+                    domain.features = record.features & FEATURES
             case ConnectionData(end=RingEnd(domid, target)) if domid != DOM0:
                 domain = _known(world, domid, where)
                 if domain.introduced:
