@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from handoff import keys as nodes
 from handoff.errors import DescriptorRefused
 from handoff.keys import HandoffKeys, ImageFact, Party, key_table
-from xenstore_sim.wire.names import AbsolutePath, DomId, absolute_path
+from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId, absolute_path
 
 S, T = DomId(6), DomId(5)
 UUID_T = UUID("01234567-89ab-cdef-0123-456789abcdef")
@@ -55,6 +55,13 @@ def test_the_stub_domain_writes_nowhere_but_in_the_directory_it_was_given() -> N
         inside = row.path.startswith(f"{keys.device_model}/")
         assert inside == (row.writer is Party.STUBDOM)
         assert (row.perms.owner == S) == inside
+
+
+def test_a_device_model_of_dom0_has_a_directory_for_each_target() -> None:
+    keys = HandoffKeys(DOM0, T)
+    assert keys.offer_state == "/local/domain/0/direct-boot/5/direct-boot/state"
+    assert keys.running == "/local/domain/0/direct-boot/5/device-model/5/state"
+    assert HandoffKeys(S, T).home == "/local/domain/6"
 
 
 def test_the_state_that_is_watched_is_dom0s_last_node() -> None:

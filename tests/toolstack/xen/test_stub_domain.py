@@ -119,6 +119,8 @@ async def test_it_is_told_its_target_and_its_arguments_and_then_let_go(scene: Sc
         assert (stub.target, stub.pauses) == (TARGET, 0)
         assert await client.read(keys.target_node) == b"3"
         assert str(await client.get_perms(keys.device_model)) == f"n{DOMID},r{TARGET}"
+        # By this node libxl would take it for its own, and destroy it in our place.
+        assert not await client.exists("/local/domain/3/image/device-model-domid")
         words = dm_argv(IDENTITY)
         argv = [await client.read(numbered(words, n + 1)) for n in range(8 + 2)]
         assert b" ".join(argv) == (
