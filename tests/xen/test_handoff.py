@@ -15,6 +15,9 @@ from toolstack.builtin_guest import INITRD
 
 pytestmark = pytest.mark.xen
 
+DEADLINE_S = 600.0
+"""Of a scenario; one takes about a minute where nothing else runs."""
+
 
 def said(console: list[str], word: str) -> str:
     """What the guest said behind this word."""
@@ -24,7 +27,7 @@ def said(console: list[str], word: str) -> str:
 
 
 def test_the_ports_keep_their_promises(play: Play) -> None:
-    told = play(handoff.holds_the_contracts)
+    told = play(handoff.holds_the_contracts, deadline_s=DEADLINE_S)
     assert told.rstrip().endswith("contract: 0 broken"), told
     assert told.count("contract: ok ") > 20, told
 
@@ -34,7 +37,12 @@ def test_a_guest_boots_by_our_handoff_wherever_the_device_model_is(
     play: Play, in_a_stub_domain: bool
 ) -> None:
     token = secrets.token_hex(8)
-    ended = play(handoff.boots_by_our_handoff, token=token, in_a_stub_domain=in_a_stub_domain)
+    ended = play(
+        handoff.boots_by_our_handoff,
+        deadline_s=DEADLINE_S,
+        token=token,
+        in_a_stub_domain=in_a_stub_domain,
+    )
     assert ended["status"] == 0, ended
     assert f"token={token}" in said(ended["console"], CMDLINE).split()
     assert said(ended["console"], BALLAST) == ended["sent"]
@@ -42,7 +50,7 @@ def test_a_guest_boots_by_our_handoff_wherever_the_device_model_is(
 
 @pytest.mark.parametrize("stage", ["created", "unpaused"])
 def test_a_domain_that_somebody_else_destroys_is_told_as_that(play: Play, stage: str) -> None:
-    ended = play(handoff.ends_with_its_domain, stage=stage)
+    ended = play(handoff.ends_with_its_domain, deadline_s=DEADLINE_S, stage=stage)
     failed = ended["told"][-1]
     assert ended["status"] == failed["exit_code"], ended
     assert (failed["kind"], stage) in {("hypervisor", "created"), ("machine", "unpaused")}, ended

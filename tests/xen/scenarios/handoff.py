@@ -16,12 +16,12 @@ from tests.xen.scenarios import hvm, stubdom
 from tests.xen.scenarios.hvm import KERNEL, QUIET, RAMDISK
 from toolstack.builtin_guest import INITRD, nonrelocatable_kernel_path
 
-LIMIT_S = 290.0
+LIMIT_S = 540.0
 _POLL_S = 0.2
 CREATE = (
     *("toolstack", "create", "--machine", "xen", "--verbose"),
     # A processor that is emulated takes its time.
-    *("--stage-timeout", "120", "--silence", "150", "--timeout", "200"),
+    *("--stage-timeout", "240", "--silence", "300", "--timeout", "400"),
 )
 
 
