@@ -78,6 +78,16 @@ xenbed: $(STAMP) packages ## build the bed that boots a real Xen in QEMU, from D
 test-xen: xenbed ## the same core on a real Xen: boots the bed and runs the scenarios in its dom0
 	@$(BIN)/pytest -q -m xen tests/xen
 
+compiled: $(STAMP) ## a copy of xenstore-sim with its hot path compiled by mypyc, in build/compiled
+	@scripts/compile-xenstore-sim.sh $(BIN)/python build/compiled
+
+test-compiled: packages compiled ## the tests of xenstore-sim on the compiled copy
+	@cp -r tests build/compiled
+	@cd build/compiled && ../../$(BIN)/python -m pytest -q tests/xenstore_sim/store \
+		tests/xenstore_sim/wire tests/xenstore_sim/ring tests/xenstore_sim/test_server.py \
+		tests/xenstore_sim/test_event_loop.py tests/xenstore_sim/test_ring_connection.py \
+		tests/fuzz tests/differential --deselect tests/xenstore_sim/store/test_shortcuts.py
+
 bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row as a ratio
 	@$(BIN)/python -m benchmarks.xenstore
 
@@ -88,4 +98,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak bench-xenstore bench xenbed test-xen clean
+.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak compiled test-compiled bench-xenstore bench xenbed test-xen clean

@@ -35,20 +35,21 @@ _SAMPLE_S = 0.05
 
 
 def measured(
-    scale: Scale, effort: Effort, wanted: Sequence[str]
+    scale: Scale, effort: Effort, wanted: Sequence[str], compiled: Path | None
 ) -> tuple[list[Result], dict[str, dict[str, float]]]:
     """All rows on fresh daemons, and what takes how much of their memory.
 
     wanted: parts of the names of rows; with any, only those, and no memory.
+    compiled: where a copy of ours lies that is to be measured instead.
     """
     with ExitStack() as opened:
         directory = Path(opened.enter_context(TemporaryDirectory(prefix="xs-native-")))
         native = Native.compiled(directory)
         load = Load(native.load)
-        memory = {} if wanted else _memory(native, load, scale.of(LARGE))
+        memory = {} if wanted else _memory(native, load, scale.of(LARGE), compiled)
         stages = [
             opened.enter_context(closing(Stage(daemon, load)))
-            for daemon in opened.enter_context(running(native))
+            for daemon in opened.enter_context(running(native, compiled))
         ]
         results = []
         for result in measure(chosen_scenes(scale, wanted), stages, effort):
@@ -69,9 +70,11 @@ def chosen_scenes(scale: Scale, wanted: Sequence[str]) -> tuple[Scene, ...]:
     return tuple(chosen)
 
 
-def _memory(native: Native, load: Load, nodes: int) -> dict[str, dict[str, float]]:
+def _memory(
+    native: Native, load: Load, nodes: int, compiled: Path | None
+) -> dict[str, dict[str, float]]:
     taken = {}
-    with running(native) as fresh:
+    with running(native, compiled) as fresh:
         for daemon in fresh:
             with closing(Stage(daemon, load)) as stage:
                 taken[daemon.name] = memory_taken(stage, nodes)
@@ -122,6 +125,12 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="PART",
         help="only rows with this in the name",
     )
+    parser.add_argument(
+        "--compiled",
+        type=Path,
+        metavar="DIR",
+        help="measure this copy, as `make compiled` makes it",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there, too")
     parser.add_argument(
         "--quick",
@@ -136,8 +145,10 @@ def main() -> None:
     scale, effort = _QUICK if chosen.quick else (Scale(), Effort(chosen.repetitions, _SAMPLE_S))
     cpus = sorted(os.sched_getaffinity(0))
     began = time.monotonic()
+    if chosen.compiled is not None:
+        print(f"ours     is the copy in {chosen.compiled}")
     print("\n".join(circumstances(effort.repetitions)), flush=True)
-    results, memory = measured(scale, effort, chosen.rows)
+    results, memory = measured(scale, effort, chosen.rows, chosen.compiled)
     _progress(None)
     if not results:
         sys.exit(f"benchmarks.xenstore: no row has {' or '.join(chosen.rows)} in its name")

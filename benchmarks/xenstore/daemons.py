@@ -90,14 +90,17 @@ def limit_waits(end: socket.socket) -> None:
 
 
 @contextmanager
-def running(native: Native) -> Iterator[tuple[Daemon, ...]]:
-    """All of them, the floor first and ours last. Raises: DaemonFailed."""
+def running(native: Native, compiled: Path | None = None) -> Iterator[tuple[Daemon, ...]]:
+    """All of them, the floor first and ours last. Raises: DaemonFailed.
+
+    compiled: where a copy of ours lies that is to be run instead; None: ours itself.
+    """
     with (
         TemporaryDirectory(prefix="xs-") as directory,
         _floor(native, Path(directory)) as floor,
         RealXenstored() as c,
         _oxenstored(native, Path(directory)) as ocaml,
-        _ours(Path(directory)) as ours,
+        _ours(Path(directory), compiled) as ours,
     ):
         yield (floor, _CXenstored(c), ocaml, ours)
 
@@ -300,10 +303,14 @@ class _Ours:
 
 
 @contextmanager
-def _ours(parent: Path) -> Iterator[Daemon]:
+def _ours(parent: Path, compiled: Path | None) -> Iterator[Daemon]:
     directory = parent / "ours"
     directory.mkdir()
-    command = (sys.executable, "-m", "xenstore_sim", "--rundir", directory, "--compat", "4.17")
+    source = compiled or Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(source.absolute())}
+    # -P: not the one in the current directory.
+    interpreter = (sys.executable, "-P", "-m", "xenstore_sim")
+    command = (*interpreter, "--rundir", directory, "--compat", "4.17")
     path = directory / "socket"
-    with _process("xenstore-sim", command, path) as process:
+    with _process("xenstore-sim", command, path, environment=environment) as process:
         yield _Ours("ours", process.pid, path)

@@ -5,6 +5,7 @@ from typing import Final
 
 from benchmarks.xenstore.daemons import Daemon
 from benchmarks.xenstore.stage import BENCH, Stage
+from benchmarks.xenstore.steps import Op, Step, text
 
 CONNECTIONS: Final = 200
 
@@ -23,16 +24,20 @@ def memory_taken(stage: Stage, nodes: int) -> dict[str, float]:
     """
     at_rest = memory_bytes(stage.daemon)
     clients = [stage.connect() for _ in range(CONNECTIONS)]
+    # An answer to the last one says that all are accepted.
+    stage.play(stage.round([Step.ask(clients[-1], Op.READ, text("/tool"), b"")]))
+    connected = memory_bytes(stage.daemon)
     for client in clients:
         stage.watch(client, [f"{BENCH}/none"])
-    connected = memory_bytes(stage.daemon)
+    watching = memory_bytes(stage.daemon)
     stage.leave()
     disconnected = memory_bytes(stage.daemon)
     stage.make(large_store(nodes))
     full = memory_bytes(stage.daemon)
     return {
         "at rest": at_rest,
-        "a connection with a watch": (connected - at_rest) / CONNECTIONS,
+        "a connection": (connected - at_rest) / CONNECTIONS,
+        "its first watch": (watching - connected) / CONNECTIONS,
         "a node": (full - disconnected) / nodes,
     }
 

@@ -80,7 +80,7 @@ def test_every_daemon_answers_every_row_in_both_modes_as_it_must(tmp_path: Path)
         assert list(each["daemons"]) == DAEMONS
         assert all(time > 0 for of in each["daemons"].values() for time in of["wall_us"])
     assert {what: list(of) for what, of in written["memory"].items()} == dict.fromkeys(
-        ["at rest", "a connection with a watch", "a node"], DAEMONS
+        ["at rest", "a connection", "its first watch", "a node"], DAEMONS
     )
 
 
