@@ -79,16 +79,15 @@ class StreamConnection:
             else:
                 if commands := daemon.sent(conn_id, size):
                     self._loop.carry_out(commands)
-        if self._alive:
-            self._watch()
-            if self._blocked:
-                daemon.blocked(conn_id)
+        self._watch()
+        if self._blocked:
+            daemon.blocked(conn_id)
 
     def _watch(self) -> None:
         mask = _READABLE if self._loop.daemon.wants_input(self._conn_id) else 0
         if self._blocked:
             mask |= select.EPOLLOUT
-        if mask != self._mask:
+        if mask != self._mask and self._alive:
             self._mask = mask
             self._loop.watch_for(self._socket.fileno(), mask)
 
