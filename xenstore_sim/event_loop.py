@@ -45,8 +45,9 @@ class EventLoop:
         """Listens at once: who connects before `run` is served then. Raises: OSError.
 
         linger_s: how long to wait for the next request with the thread, not with trio: each wait
-        of a trio task costs more than a request. Other tasks have their turn all the same, after
-        at most TURN_S and this. In whole milliseconds; 0 where clients run in the same thread.
+        of a trio task costs more than a request. Other tasks and the daemon's deadlines have their
+        turn all the same, after at most TURN_S and this. In whole milliseconds; 0 where clients
+        run in the same thread.
         """
         self.daemon = daemon
         self._linger_s = linger_s

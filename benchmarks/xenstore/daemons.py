@@ -97,16 +97,16 @@ def running(native: Native, compiled: Path | None = None) -> Iterator[tuple[Daem
     """
     with (
         TemporaryDirectory(prefix="xs-") as directory,
-        _floor(native, Path(directory)) as floor,
+        floor(native, Path(directory)) as bare,
         RealXenstored() as c,
         _oxenstored(native, Path(directory)) as ocaml,
         _ours(Path(directory), compiled) as ours,
     ):
-        yield (floor, _CXenstored(c), ocaml, ours)
+        yield (bare, _CXenstored(c), ocaml, ours)
 
 
 @contextmanager
-def _process(
+def serving(
     name: str,
     command: tuple[str | Path, ...],
     socket_path: Path,
@@ -159,7 +159,7 @@ class _Floor:
 
 
 @contextmanager
-def _floor(native: Native, directory: Path) -> Iterator[Daemon]:
+def floor(native: Native, directory: Path) -> Iterator[Daemon]:
     path = directory / "floor"
     page = os.memfd_create("floor-ring")
     os.ftruncate(page, PAGE_SIZE)
@@ -167,7 +167,7 @@ def _floor(native: Native, directory: Path) -> Iterator[Daemon]:
     to_client, client_bell = socket.socketpair()
     limit_waits(to_client)
     passed = (page, server_bell.fileno(), client_bell.fileno())
-    with _process("floor", (native.floor, path, *map(str, passed)), path, passed=passed) as process:
+    with serving("floor", (native.floor, path, *map(str, passed)), path, passed=passed) as process:
         kept = (to_server, server_bell, to_client, client_bell)
         end = RingEnd(mmap.mmap(page, PAGE_SIZE), to_server.fileno(), to_client.fileno(), kept)
         yield _Floor("floor", process.pid, path, end)
@@ -268,7 +268,7 @@ def _oxenstored(native: Native, parent: Path) -> Iterator[Daemon]:
             "XENSTORED_STUB_CONTROL_FD": str(control_there.fileno()),
         }
         path = directory / "socket"
-        with _process(
+        with serving(
             "oxenstored",
             (OXENSTORED, "--no-fork", "--config-file", config),
             path,
@@ -312,5 +312,5 @@ def _ours(parent: Path, compiled: Path | None) -> Iterator[Daemon]:
     interpreter = (sys.executable, "-P", "-m", "xenstore_sim")
     command = (*interpreter, "--rundir", directory, "--compat", "4.17")
     path = directory / "socket"
-    with _process("xenstore-sim", command, path, environment=environment) as process:
+    with serving("xenstore-sim", command, path, environment=environment) as process:
         yield _Ours("ours", process.pid, path)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.spread import Spread
-from benchmarks.xenstore.daemons import Daemon
 from benchmarks.xenstore.load import Round
 from benchmarks.xenstore.scenes import Row, Scene
 from benchmarks.xenstore.stage import Stage
@@ -111,9 +110,9 @@ def _row(row: Row, mode: Mode, played: Sequence[tuple[Stage, Round]], effort: Ef
     for number in range(effort.repetitions + 1):
         for stage, steps in played:
             seconds = effort.sample_s if number else effort.sample_s * _WARM_UP
-            daemon, client = _cpu_ns(stage.daemon), time.thread_time_ns()
+            daemon, client = cpu_ns(stage.daemon.pid), time.thread_time_ns()
             taken = stage.play(steps, seconds)
-            client, daemon = time.thread_time_ns() - client, _cpu_ns(stage.daemon) - daemon
+            client, daemon = time.thread_time_ns() - client, cpu_ns(stage.daemon.pid) - daemon
             if number:
                 parts = taken.rounds * row.parts
                 sample = Sample(
@@ -126,13 +125,14 @@ def _row(row: Row, mode: Mode, played: Sequence[tuple[Stage, Round]], effort: Ef
 def _confine(cpus: set[int], stages: Sequence[Stage]) -> None:
     os.sched_setaffinity(0, cpus)
     for stage in stages:
-        for task in _tasks(stage.daemon):
+        for task in _tasks(stage.daemon.pid):
             os.sched_setaffinity(int(task.name), cpus)
 
 
-def _tasks(daemon: Daemon) -> tuple[Path, ...]:
-    return tuple(Path(f"/proc/{daemon.pid}/task").iterdir())
+def _tasks(pid: int) -> tuple[Path, ...]:
+    return tuple(Path(f"/proc/{pid}/task").iterdir())
 
 
-def _cpu_ns(daemon: Daemon) -> int:
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in _tasks(daemon))
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process so far."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in _tasks(pid))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
-_HEADER: Final = struct.Struct("=4I")
+HEADER: Final = struct.Struct("=4I")
 
 
 class Op(IntEnum):
@@ -53,7 +53,7 @@ def text(*strings: str) -> bytes:
 
 def packet(op: Op, payload: bytes, answer_bytes: int = len(OK)) -> bytes:
     """A request; its req_id is the size of the right answer, which is all that the floor knows."""
-    return _HEADER.pack(op, answer_bytes, 0, len(payload)) + payload
+    return HEADER.pack(op, answer_bytes, 0, len(payload)) + payload
 
 
 @dataclass(frozen=True, slots=True)

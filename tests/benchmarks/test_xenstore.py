@@ -101,3 +101,36 @@ def test_refuses_to_measure_nothing() -> None:
 
     assert ran.returncode == 2
     assert "must be at least 1" in ran.stderr
+
+
+def test_the_bare_loop_that_bounds_every_python_daemon_is_measured() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.xenstore.python_loop", "--repetitions", "1"],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    spread = rf"min {TIME}  median {TIME}  max {TIME}$"
+    assert re.findall(rf"^(.+), µs +{spread}", ran.stdout, re.MULTILINE) == [
+        "floor",
+        "bare Python loop",
+    ]
+
+
+def test_only_the_chosen_rows_are_played() -> None:
+    ran = benchmark("--quick", "--rows", "directory", "--rows", "mkdir")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    rows = [row for row in ROWS if "directory" in row or "mkdir" in row]
+    assert ran.stdout.splitlines()[-1].endswith(f" of {2 * len(rows)}")
+    assert "bytes of the daemon's memory" not in ran.stdout
+
+
+def test_a_row_that_there_is_not_is_told() -> None:
+    ran = benchmark("--quick", "--rows", "nosuch")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "benchmarks.xenstore: no row has nosuch in its name\n",
+    )
