@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,15 @@ import click
 import trio
 
 from xenstore_sim.handover import Handover
-from xenstore_sim.live_update import SIGNALS, Replacement
+from xenstore_sim.live_update import Replacement
 from xenstore_sim.readiness import notify_manager, pid_file, report_ready
 from xenstore_sim.server import ServerHandle, Settings, serve
+from xenstore_sim.signal_queue import SignalQueue
 from xenstore_sim.standard_error import tell
 from xenstore_sim.state_file import StateFile
 
 _LINGER_S: Final = 0.001
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +40,47 @@ class Place:
 
 async def run(place: Place, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises: what `serve` and the readiness raise."""
-    daemon = partial(
-        serve,
-        place.rundir,
-        socket_path=place.socket,
-        settings=settings,
-        trace_file=place.trace_file,
-        tell=tell,
-        linger_s=_LINGER_S,
-        state_file=None if place.state is None else StateFile(place.state),
-        handover=place.handover,
-        replacement=Replacement,
-    )
     if place.handover is not None:
         for fd in place.handover.descriptors.all():
             os.set_inheritable(fd, False)
-    succeeds = place.handover is not None
-    with trio.open_signal_receiver(*SIGNALS) as signals:
-        # The program whose place this one took held them back.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    with SignalQueue(_SIGNALS) as signals:
+        daemon = partial(
+            serve,
+            place.rundir,
+            socket_path=place.socket,
+            settings=settings,
+            trace_file=place.trace_file,
+            tell=tell,
+            linger_s=_LINGER_S,
+            state_file=None if place.state is None else StateFile(place.state),
+            handover=place.handover,
+            replacement=partial(Replacement, signals),
+        )
         async with trio.open_nursery() as nursery:
             handle: ServerHandle = await nursery.start(daemon)
-            with (
-                nullcontext()
-                if place.pid_file is None
-                else pid_file(place.pid_file, there=succeeds)
-            ):
-                if succeeds:
-                    tell("took over, with all connections")
-                else:
+            with _pid_file(place):
+                if place.handover is None:
                     _report(place, handle)
-                async for number in signals:
-                    if number == signal.SIGUSR2:
-                        tell(f"no live update: {handle.live_update()}")
-                    elif number == signal.SIGUSR1:
-                        for line in handle.summary().splitlines():
-                            tell(line)
-                    else:
-                        nursery.cancel_scope.cancel()
-                        return
+                else:
+                    tell("took over, with all connections")
+                await _act(signals, handle)
+                nursery.cancel_scope.cancel()
+
+
+async def _act(signals: SignalQueue, handle: ServerHandle) -> None:
+    """Do what signals ask for, until one says stop."""
+    while (number := await signals.get()) not in (signal.SIGTERM, signal.SIGINT):
+        if number == signal.SIGUSR2:
+            tell(f"no live update: {handle.live_update()}")
+        else:
+            for line in handle.summary().splitlines():
+                tell(line)
+
+
+def _pid_file(place: Place) -> AbstractContextManager[None]:
+    if place.pid_file is None:
+        return nullcontext()
+    return pid_file(place.pid_file, there=place.handover is not None)
 
 
 def _report(place: Place, handle: ServerHandle) -> None:

@@ -7,7 +7,6 @@ says that it can go on with it does exec happen, of which there is no way back.
 import fcntl
 import os
 import shlex
-import signal
 import stat
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from xenstore_sim.handover_codec import encode_handover
 from xenstore_sim.log_file import LogFile
 from xenstore_sim.migration.errors import StateError
 from xenstore_sim.migration.saving import Answered, Sockets
+from xenstore_sim.signal_queue import SignalQueue
 from xenstore_sim.store.watches import ConnId
 
 STATE_OPTION: Final = "--live-update"
@@ -27,8 +27,6 @@ STATE_OPTION: Final = "--live-update"
 CHECK_OPTION: Final = "--check-state"
 CHECK_S: Final = 20.0
 """How long the other program may take to look at the state; clients wait as long."""
-SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2})
-"""Those a daemon acts on; held back from the exec until the other program acts on them, too."""
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
@@ -48,7 +46,9 @@ def without_state(arguments: Sequence[str]) -> list[str]:
 class Replacement:
     """What takes the place of the running daemon."""
 
-    def __init__(self, loop: EventLoop, log: LogFile) -> None:
+    def __init__(self, signals: SignalQueue, loop: EventLoop, log: LogFile) -> None:
+        """signals: of this process; the other program gets those that nobody took."""
+        self._signals = signals
         self._loop = loop
         self._log = log
 
@@ -91,11 +91,23 @@ class Replacement:
                 command += [STATE_OPTION, str(fd)]
                 if (refusal := _refusal(command, fd, len(state))) is not None:
                     return refusal
-                _execute(command, (fd, *descriptors.all()))
+                self._execute(command, (fd, *descriptors.all()))
         except StateError as error:
             return f"The state cannot be handed over: {error}."
         except OSError as error:
             return f"Error activating new binary: {error.strerror}: {error.filename or command[0]}"
+
+    def _execute(self, command: list[str], descriptors: Sequence[int]) -> NoReturn:
+        """Become this program, with these descriptors open. Raises: OSError, with all as it was."""
+        self._signals.hold_back()
+        try:
+            for fd in descriptors:
+                os.set_inheritable(fd, True)
+            os.execv(command[0], command)
+        finally:
+            for fd in descriptors:
+                os.set_inheritable(fd, False)
+            self._signals.release()
 
 
 def _own_command() -> list[str]:
@@ -134,16 +146,3 @@ def _refusal(command: Sequence[str], fd: int, size: int) -> str | None:
     words = (looked.stderr or looked.stdout).decode(errors="replace").strip().splitlines()
     said = words[-1] if words else "it said nothing"
     return f"{command[0]} does not take over, status {looked.returncode}: {said}"
-
-
-def _execute(command: list[str], descriptors: Sequence[int]) -> NoReturn:
-    """Become this program, with these descriptors open. Raises: OSError, with all as it was."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        for fd in descriptors:
-            os.set_inheritable(fd, True)
-        os.execv(command[0], command)
-    finally:
-        for fd in descriptors:
-            os.set_inheritable(fd, False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -201,6 +201,19 @@ async def test_a_ring_goes_on_with_half_a_request_in_it_and_a_broken_one_stays_b
             assert broken.page.fields[Field.ERROR] == 2
 
 
+async def test_a_signal_to_stop_that_comes_meanwhile_is_obeyed_afterwards(tmp_path: Path) -> None:
+    run, state = tmp_path / "run", tmp_path / "state"
+    async with replaceable(run, "--state", str(state)) as daemon:
+        async with Client.connect(daemon.socket_path) as dom0:
+            await dom0.write("/a", "v")
+        daemon.process.send_signal(signal.SIGUSR2)
+        daemon.process.send_signal(signal.SIGTERM)
+        with trio.fail_after(120):
+            assert await daemon.process.wait() == 0
+    assert b"/a\0v" in state.read_bytes()
+    assert not any(path.is_socket() for path in run.rglob("*"))
+
+
 async def asked(dom0: Client, *steps: tuple[str, ...]) -> list[str]:
     """What CONTROL live-update says to each."""
     return [await dom0.control("live-update", *step) for step in steps]
