@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.matrix.images import LINUX_LINE
 from tests.e2e.toolstack_runs import Run, left_behind, toolstack, write_config
 from toolstack import images
 from toolstack.images import initrd
@@ -37,7 +38,7 @@ def i386(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_debians_kernel_reaches_user_space_told_that_it_is_on_xen(
     how: tuple[str, ...], debian: dict[str, Path], tmp_path: Path, runtime: Path
 ) -> None:
-    cmdline = f"console=ttyS0 quiet nokaslr token={secrets.token_hex(8)}"
+    cmdline = f"{LINUX_LINE} token={secrets.token_hex(8)}"
     config = write_config(
         tmp_path / "guest.cfg",
         kernel=debian["vmlinuz"],
@@ -76,7 +77,7 @@ def test_8_gib_and_a_ramdisk_of_300_mib(
         memory=8192,
         kernel=debian["vmlinuz"],
         ramdisk=ramdisk,
-        cmdline="console=ttyS0 quiet nokaslr",
+        cmdline=LINUX_LINE,
     )
 
     run = toolstack(runtime, "create", str(config), "--machine", "qemu", "--json")
@@ -101,7 +102,7 @@ def test_the_least_guest_that_a_refusal_names_boots(
             memory=memory,
             kernel=debian["vmlinuz"],
             ramdisk=debian["initrd.img"],
-            cmdline="console=ttyS0 quiet nokaslr",
+            cmdline=LINUX_LINE,
         )
         return toolstack(runtime, "create", str(config), "--machine", "qemu", "--entry", "64")
 

@@ -32,6 +32,9 @@ from toolstack.builtin_guest import initrd_path, kernel_path, nonrelocatable_ker
 from toolstack.images import initrd
 from toolstack.images.catalogue import BUSYBOX_I386, KERNEL_FULL, KERNEL_I386
 
+LINUX_LINE: Final = "console=ttyS0 quiet nokaslr no_timer_check"
+"""Without the last word Linux panics where the host is so loaded that QEMU's timer ticks late:
+"IO-APIC + timer doesn't work"."""
 XEN_LINE: Final = "com1=115200,8n1 console=com1 dom0_mem=256M smap=0"
 """With SMAP, in TCG of QEMU 7.2, dom0 crashes before its first line: Xen faults on dom0's stack in
 create_bounce_frame. Started by QEMU's own loader the same Xen ends the same way; with smap=0, or
@@ -77,7 +80,7 @@ def prepared(folder: Path) -> Mapping[str, Bootable]:
         path.write_bytes(content)
         return path
 
-    disk, line = (ModuleFile(str(found["initrd.img"])),), "console=ttyS0 quiet nokaslr token=TOKEN"
+    disk, line = (ModuleFile(str(found["initrd.img"])),), f"{LINUX_LINE} token=TOKEN"
     elf = _elf_of(found["vmlinuz"].read_bytes())
     disk_i386 = made("initrd-i386.img", initrd.build(found[BUSYBOX_I386].read_bytes()))
     text = (ModuleFile(str(initrd_path())),)
