@@ -88,6 +88,9 @@ test-compiled: packages compiled ## the tests of xenstore-sim on the compiled co
 		tests/xenstore_sim/test_event_loop.py tests/xenstore_sim/test_ring_connection.py \
 		tests/fuzz tests/differential --deselect tests/xenstore_sim/store/test_shortcuts.py
 
+bench-xen: xenbed ## time to user space on a real Xen, libxl's direct boot beside our handoff
+	@$(BIN)/python -m benchmarks.xen_boot
+
 bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row as a ratio
 	@$(BIN)/python -m benchmarks.xenstore
 
@@ -98,4 +101,4 @@ bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, 
 clean: ## remove the environment and what the tools left
 	rm -rf $(VENV) .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
-.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak compiled test-compiled bench-xenstore bench xenbed test-xen clean
+.PHONY: help demo packages images check test explore explore-protocol differential fuzz matrix faults soak compiled test-compiled bench-xenstore bench xenbed test-xen bench-xen clean

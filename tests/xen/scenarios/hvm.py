@@ -19,7 +19,7 @@ KERNEL: Final = Path("/guest/vmlinuz")
 RAMDISK: Final = Path("/guest/initrd.img")
 QUIET: Final = "console=ttyS0 quiet pci=noearly"
 """Each line on the emulated port takes long, as does probing for an AGP aperture."""
-BOOT_TIMEOUT_S: Final = 200.0
+BOOT_TIMEOUT_S: Final = 240.0
 
 
 def config(name: str, **more: object) -> Path:
