@@ -53,7 +53,9 @@ def test_a_domain_that_somebody_else_destroys_is_told_as_that(play: Play, stage:
     ended = play(handoff.ends_with_its_domain, deadline_s=DEADLINE_S, stage=stage)
     failed = ended["told"][-1]
     assert ended["status"] == failed["exit_code"], ended
-    assert (failed["kind"], stage) in {("hypervisor", "created"), ("machine", "unpaused")}, ended
+    # How far the boot comes until the domain is gone, is the processor's business.
+    kinds = {"created": {"hypervisor", "machine"}, "unpaused": {"machine"}}
+    assert failed["kind"] in kinds[stage], ended
     assert "is gone" in failed["text"] or "was destroyed" in failed["text"], ended
 
 
