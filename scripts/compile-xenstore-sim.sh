@@ -9,10 +9,11 @@ set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 directory=$2
 
-# Not xenstore_sim.wire.messages: mypyc cannot make its dataclasses. The rest is seldom run.
+# Not xenstore_sim.wire.messages nor ring.shared_ring: mypyc cannot make their objects. The rest is
+# seldom run.
 modules="
     event_loop stream_connection ring_connection endpoint listener
-    ring/byte_queue ring/page ring/server_end ring/shared_ring
+    ring/byte_queue ring/page ring/server_end
     store/access store/accounts store/call store/commands store/connection store/daemon
     store/dispatch store/domains store/memory store/node store/node_ops store/notifier
     store/outbox store/quotas store/service store/session_ops store/shortcuts store/subtree
