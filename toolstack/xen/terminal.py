@@ -38,6 +38,12 @@ async def terminal(client: Client, node: AbsolutePath) -> AsyncIterator[trio.low
     try:
         fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
         tty.setraw(fd)
+    except FileNotFoundError as error:
+        # libxl ends QEMU before it takes the domain away.
+        raise MachineError(
+            f"the terminal that {node} names is gone: its domain was destroyed, or whoever served "
+            "it has ended"
+        ) from error
     except (OSError, termios.error) as error:
         shown = path.decode("ascii", "replace")
         raise MachineError(f"{shown}, which {node} names, cannot be opened: {error}") from error
