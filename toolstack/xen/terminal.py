@@ -41,8 +41,8 @@ async def terminal(client: Client, node: AbsolutePath) -> AsyncIterator[trio.low
     except FileNotFoundError as error:
         # libxl ends QEMU before it takes the domain away.
         raise MachineError(
-            f"the terminal that {node} names is gone: its domain was destroyed, or whoever served "
-            "it has ended"
+            f"{os.fsdecode(path)}, which {node} names, is gone: its domain was destroyed, or "
+            "whoever served it has ended"
         ) from error
     except (OSError, termios.error) as error:
         shown = path.decode("ascii", "replace")

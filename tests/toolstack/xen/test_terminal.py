@@ -85,10 +85,11 @@ async def test_a_terminal_whose_daemon_is_gone_has_ended(
 
 
 async def test_what_is_no_terminal_is_refused_by_name(store: Store, tmp_path: Path) -> None:
-    for name in (tmp_path / "missing", tmp_path / "file"):
-        (tmp_path / "file").touch()
+    (tmp_path / "file").touch()
+    for word, how in (("missing", "is gone"), ("file", "cannot be opened")):
+        name = tmp_path / word
         await store.client.write(NODE, str(name))
-        with pytest.raises(MachineError, match=f"{name}, which {NODE} names, cannot be opened"):
+        with pytest.raises(MachineError, match=f"{name}, which {NODE} names, {how}"):
             async with terminal(store.client, NODE):
                 pytest.fail("that is no terminal")
 
