@@ -32,8 +32,10 @@ class Builder:
     async def domain(self, name: str, config: str, identity: UUID) -> AsyncIterator[DomId]:
         """The domain of `config`, an xl.cfg(5) text with this uuid, while the context lasts.
 
-        Raises: HypervisorError with what xl or Xen said; nothing of the domain is left.
+        Raises: HypervisorError with what xl or Xen said; nothing of the domain is left. Also if
+        a domain has this uuid already, which is not ours to touch.
         """
+        self._require_free(name, identity)
         with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
             file = trio.Path(directory, "domain.cfg")
             await file.write_bytes(config.encode("utf-8", "surrogateescape"))
@@ -47,6 +49,14 @@ class Builder:
                 yield info.domid
             finally:
                 await self._destroy(identity)
+
+    def _require_free(self, name: str, identity: UUID) -> None:
+        taken = self.libxc.find(identity)
+        if taken is not None:
+            raise HypervisorError(
+                f'domain {taken.domid} has the uuid {identity} of "{name}" already: destroy it '
+                f"(`xl destroy {taken.domid}`), or write another uuid"
+            )
 
     async def _destroy(self, identity: UUID) -> None:
         """The domain, if there is one, with all that libxl made for it."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
+from uuid import UUID
 
 import pytest
 import trio
@@ -13,6 +15,7 @@ import trio
 from handoff.addresses import MIB
 from handoff.errors import HypervisorError
 from handoff.foreign_memory import ForeignMemory
+from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder, guest_config
 from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
 from toolstack.store import Store, open_store
@@ -87,6 +90,18 @@ async def test_what_xl_says_is_told_and_nothing_is_destroyed(xen: FakeXen, store
         async with host.guest():
             pytest.fail("there is no guest")
     assert xen.xl.said == ["create"]
+
+
+async def test_a_domain_that_has_the_uuid_already_is_left_alone(xen: FakeXen, store: Store) -> None:
+    taken = UUID(int=0xBEEF)
+    xen.libxc.domains[3] = FakeDomain(taken)
+    with host_on(xen, store) as host:
+        again = replace(host, config=replace(host.config, uuid=taken))
+        with pytest.raises(HypervisorError, match=r'domain 3 has the uuid 0.*beef of "fake"'):
+            async with again.guest():
+                pytest.fail("there is one already")
+    assert xen.xl.said == []
+    assert 3 in xen.libxc.domains
 
 
 async def test_an_xl_that_built_nothing_is_not_believed(xen: FakeXen, store: Store) -> None:
