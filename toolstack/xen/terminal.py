@@ -36,8 +36,7 @@ async def terminal(client: Client, node: AbsolutePath) -> AsyncIterator[trio.low
     """What is written there, byte by byte. Raises: MachineError, XenstoreError."""
     path = await _written(client, node)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        tty.setraw(fd)
+        fd = _opened_raw(path)
     except FileNotFoundError as error:
         # libxl ends QEMU before it takes the domain away.
         raise MachineError(
@@ -49,6 +48,17 @@ async def terminal(client: Client, node: AbsolutePath) -> AsyncIterator[trio.low
         raise MachineError(f"{shown}, which {node} names, cannot be opened: {error}") from error
     async with trio.lowlevel.FdStream(fd) as stream:
         yield stream
+
+
+def _opened_raw(path: bytes) -> int:
+    """Raises: OSError, termios.error if it is no terminal."""
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        tty.setraw(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 async def _written(client: Client, node: AbsolutePath) -> bytes:

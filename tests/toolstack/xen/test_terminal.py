@@ -86,12 +86,14 @@ async def test_a_terminal_whose_daemon_is_gone_has_ended(
 
 async def test_what_is_no_terminal_is_refused_by_name(store: Store, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    held = os.listdir("/proc/self/fd")
     for word, how in (("missing", "is gone"), ("file", "cannot be opened")):
         name = tmp_path / word
         await store.client.write(NODE, str(name))
         with pytest.raises(MachineError, match=f"{name}, which {NODE} names, {how}"):
             async with terminal(store.client, NODE):
                 pytest.fail("that is no terminal")
+    assert os.listdir("/proc/self/fd") == held
 
 
 async def test_a_name_that_never_comes_is_given_up(
