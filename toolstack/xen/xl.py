@@ -45,6 +45,7 @@ class Xl:
         await self._run(DESTROY_S, "destroy", str(domid))
 
     async def _run(self, limit_s: float, *words: str) -> None:
+        """It has a session of its own: an interrupt at our terminal would leave half a domain."""
         argv = [self.program, *words]
         done = None
         with trio.move_on_after(limit_s):
@@ -54,6 +55,7 @@ class Xl:
                     capture_stdout=True,
                     stderr=subprocess.STDOUT,
                     check=False,
+                    start_new_session=True,
                 )
             except OSError as error:
                 raise HypervisorError(f"{self.program}: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ async def test_a_domain_is_built_paused_and_nobody_waits_for_its_end(tmp_path: P
     xl = program(tmp_path, f'echo "$@" > {tmp_path}/said')
     await xl.create_paused("/guest.cfg")
     assert (tmp_path / "said").read_text() == "create -p -e /guest.cfg\n"
+
+
+async def test_an_interrupt_at_our_terminal_does_not_reach_it(tmp_path: Path) -> None:
+    xl = program(tmp_path, f"cut -d' ' -f6 /proc/self/stat > {tmp_path}/session")
+    await xl.destroy(5)
+    assert int((tmp_path / "session").read_text()) != os.getsid(0)
 
 
 async def test_a_failure_has_the_last_words(tmp_path: Path) -> None:
