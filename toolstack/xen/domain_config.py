@@ -54,6 +54,11 @@ def _settings(config: GuestConfig, uuid: UUID, rom: Path) -> Iterator[tuple[str,
     # The option ROM first; what it boots does not come back.
     yield "boot", "n"
     yield "serial", ["pty", *config.serial[1:]]
+    if config.firmware is not None:
+        yield "firmware_override", config.firmware
+    if config.bios_path is not None:
+        yield "bios", config.bios.value
+        yield "bios_path_override", config.bios_path
     if config.disks:
         yield "disk", [_disk(disk) for disk in config.disks]
     given = {setting.name: setting.value for setting in config.ignored}

@@ -63,6 +63,11 @@ def test_settings_that_nothing_here_reads_are_passed_on_as_they_are() -> None:
     assert given["t"] == 'a"b\\c'
 
 
+def test_firmware_of_the_operators_own_is_still_what_libxl_loads() -> None:
+    given = settings(LEAST + 'firmware_override="/hvmloader"\nbios_path_override="/bios.bin"\n')
+    assert (given["firmware_override"], given["bios_path_override"]) == ("/hvmloader", "/bios.bin")
+
+
 def test_the_first_serial_port_is_ours_and_the_others_are_not() -> None:
     assert settings(LEAST)["serial"] == "[pty]"
     given = settings(LEAST + 'serial=["file:/tmp/x", "null"]\n')
