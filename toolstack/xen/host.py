@@ -32,7 +32,7 @@ from toolstack.xen.libxc import Libxc, require_dom0
 from toolstack.xen.machine import DomainMachine
 from toolstack.xen.memory import XenMemory, domain_memory
 from toolstack.xen.option_rom import write_option_rom
-from toolstack.xen.store import connect, host_store
+from toolstack.xen.store import connect, forget, host_store
 from toolstack.xen.stub_domain import Target, stub_domain
 from toolstack.xen.xl import Xl
 from xenstore_sim.client import Client
@@ -105,14 +105,7 @@ class XenHost:
                 yield keys, process
         finally:
             with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
-                await self._forget(keys)
-
-    async def _forget(self, keys: HandoffKeys) -> None:
-        """Nothing of these keys is left, nor their directory if it was the last one there."""
-        client, above = self.store.client, keys.home.rpartition("/")[0]
-        await client.rm(keys.home)
-        if not await client.directory(above):
-            await client.rm(above)
+                await forget(self.store.client, keys)
 
 
 @asynccontextmanager

@@ -12,10 +12,12 @@ from typing import Final
 import trio
 
 from handoff.errors import XenstoreUnavailable
+from handoff.keys import HandoffKeys
 from toolstack.domain_connection import DomainConnection, SocketConnection
 from toolstack.store import ANSWER_S, Store
 from xenstore_sim.client import Client
 from xenstore_sim.client.device_transport import DeviceTransport
+from xenstore_sim.client.operations import Operations
 from xenstore_sim.client.transport import SocketTransport, connected
 from xenstore_sim.wire.errors import Disconnected, XenstoreError
 
@@ -70,6 +72,22 @@ async def host_store() -> AsyncIterator[Store]:
         raise XenstoreUnavailable(
             f"the host's xenstored does not answer within {ANSWER_S:g} s: is it running?"
         ) from error
+
+
+async def forget(client: Client, keys: HandoffKeys) -> None:
+    """Nothing of these keys is left, nor their directory if it was the last one there.
+
+    Raises: XenstoreError, also if there is nothing.
+    """
+    above = keys.home.rpartition("/")[0]
+
+    async def take(transaction: Operations) -> None:
+        # A handoff that begins at this very moment makes the transaction start anew.
+        await transaction.rm(keys.home)
+        if not await transaction.directory(above):
+            await transaction.rm(above)
+
+    await client.transaction(take)
 
 
 async def _open() -> socket.socket | DeviceTransport:

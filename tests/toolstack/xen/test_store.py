@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
 from handoff.errors import XenstoreUnavailable
+from handoff.keys import HandoffKeys
 from toolstack.xen import store as host
-from toolstack.xen.store import DeviceConnection, connect, host_store
+from toolstack.xen.store import DeviceConnection, connect, forget, host_store
 from xenstore_sim.client.device_transport import DeviceTransport
+from xenstore_sim.client.operations import Operations
 from xenstore_sim.server import ServerHandle, serve
+from xenstore_sim.wire.names import DOM0, DomId
 
 HAS_XEN = os.path.exists("/dev/xen/xenbus")
 
@@ -38,6 +42,37 @@ async def test_the_toolstack_and_the_device_model_have_connections_of_their_own(
         assert len(connection.descriptors) == 1
         assert server.statistics().connections == before + 1
         connection.close()
+
+
+async def test_the_directory_of_all_handoffs_goes_with_the_last_one(server: ServerHandle) -> None:
+    async with host_store() as store:
+        for target in 7, 8:
+            await store.client.write(HandoffKeys(DOM0, DomId(target)).offer_state, "1 published")
+        await forget(store.client, HandoffKeys(DOM0, DomId(7)))
+        assert await store.client.directory("/local/domain/0/direct-boot") == ("8",)
+        await forget(store.client, HandoffKeys(DOM0, DomId(8)))
+        assert not await store.client.exists("/local/domain/0/direct-boot")
+
+
+async def test_a_handoff_that_begins_as_another_is_forgotten_keeps_its_nodes(
+    server: ServerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = HandoffKeys(DOM0, DomId(7)), HandoffKeys(DOM0, DomId(8))
+    listed = Operations.directory
+
+    async with host_store() as store, host_store() as other:
+        await store.client.write(ours.offer_state, "1 published")
+
+        async def directory(self: Operations, path: str) -> Sequence[str]:
+            found = await listed(self, path)
+            if not await other.client.exists(theirs.offer_state):
+                await other.client.write(theirs.offer_state, "1 published")
+            return found
+
+        monkeypatch.setattr(Operations, "directory", directory)
+        await forget(store.client, ours)
+        assert await other.client.read(theirs.offer_state) == b"1 published"
+        assert not await other.client.exists(ours.home)
 
 
 @pytest.mark.skipif(HAS_XEN, reason="this is a domain of a Xen host")
