@@ -250,7 +250,8 @@ def _perms(world: World, node: Node) -> tuple[PermEntry, ...]:
 
 
 def _domains(world: World) -> Iterator[DomainData]:
-    for domain in world.domains:
+    # By number: a daemon that took this over knows them in another order, and says the same.
+    for domain in sorted(world.domains, key=lambda domain: domain.domid):
         yield DomainData(domain.domid, domain.features, _domain_quotas(world, domain))
 
 
