@@ -1,6 +1,7 @@
 """The store in a file, from one run of a daemon to the next, in the public migration format."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,12 +32,15 @@ class StateFile:
     """Replaced as a whole or not at all, whenever the machine stops."""
 
     def __init__(self, path: Path) -> None:
-        # A link stays one; what it points to is replaced.
-        self._path = path.resolve()
+        # A link stays one; what it points to is replaced. A loop is for `load` to refuse.
+        self._path = Path(os.path.realpath(path))
 
     def load(self) -> tuple[Record, ...] | None:
         """What was saved; None: there is no file. Raises: StateFileError."""
         try:
+            # To open a pipe would wait for its writer; a device may have no end.
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                raise StateFileError(self._path, "it is no regular file", "name one")
             data = self._path.read_bytes()
         except FileNotFoundError:
             self._try_to_write()
@@ -77,8 +81,7 @@ class StateFile:
             ) from error
 
     def _replace(self, data: bytes) -> None:
-        new = self._path.with_name(f".{self._path.name}.new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _MODE)
+        new, fd = self._beside()
         try:
             with os.fdopen(fd, "wb") as file:
                 file.write(data)
@@ -95,11 +98,18 @@ class StateFile:
         finally:
             os.close(directory)
 
+    def _beside(self) -> tuple[Path, int]:
+        """A fresh file in the same directory, and its descriptor. Raises: OSError."""
+        new = self._path.with_name(f".{self._path.name}.new")
+        # A killed daemon left it, or somebody else a link: neither is to be written through.
+        new.unlink(missing_ok=True)
+        return new, os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+
     def _try_to_write(self) -> None:
         """Find out now rather than when the store is to be saved. Raises: StateFileError."""
-        new = self._path.with_name(f".{self._path.name}.new")
         try:
-            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE))
+            new, fd = self._beside()
+            os.close(fd)
             new.unlink()
         except OSError as error:
             raise StateFileError(

@@ -133,6 +133,38 @@ def test_a_store_that_cannot_be_saved_leaves_the_former_file(tmp_path: Path) -> 
     assert (tmp_path / "state").read_bytes() == before
 
 
+def test_what_lies_at_the_name_beside_it_is_not_written_through(tmp_path: Path) -> None:
+    other, beside = tmp_path / "other", tmp_path / ".state.new"
+    other.write_text("not ours")
+    beside.symlink_to(other)
+    StateFile(tmp_path / "state").save((), 1)
+    assert other.read_text() == "not ours"
+    assert not (tmp_path / "state").is_symlink()
+
+    beside.symlink_to(tmp_path / "missing")
+    StateFile(tmp_path / "fresh").load()
+    StateFile(tmp_path / "state").load()
+    assert not (tmp_path / "missing").exists()
+
+
+def test_the_file_is_its_users_alone_whatever_was_left_there(tmp_path: Path) -> None:
+    left = tmp_path / ".state.new"
+    left.write_text("")
+    left.chmod(0o666)
+    StateFile(tmp_path / "state").save((), 1)
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_loop_of_links_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    loop, pipe = tmp_path / "loop", tmp_path / "pipe"
+    loop.symlink_to(loop)
+    os.mkfifo(pipe)
+    with pytest.raises(StateFileError, match="loop: Too many levels of symbolic links"):
+        StateFile(loop).load()
+    with pytest.raises(StateFileError, match="pipe: it is no regular file"):
+        StateFile(pipe).load()
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     StateFile(tmp_path / "link").save((), 1)
