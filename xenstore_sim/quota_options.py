@@ -19,7 +19,8 @@ _OF_XENSTORED: Final = (
 )
 """Source: xenstored --help of Xen 4.17."""
 _DIGITS: Final = 10
-"""xenstored has 32 bits for them."""
+_BOUND_MAX: Final = 2**32 - 1
+"""xenstored and its migration format have 32 bits for them."""
 
 
 def quota_options(command: _Command) -> _Command:
@@ -27,7 +28,10 @@ def quota_options(command: _Command) -> _Command:
     for short, long, name in _OF_XENSTORED:
         parameter = f"only_{name.replace('-', '_')}"
         command = click.option(
-            short, long, parameter, type=click.IntRange(min=0), metavar="N", hidden=True
+            *(short, long, parameter),
+            type=click.IntRange(min=0, max=_BOUND_MAX),
+            metavar="N",
+            hidden=True,
         )(command)
     soft = click.option(
         *("-q", "--quota-soft", "soft_quotas"),
@@ -77,8 +81,10 @@ def _assignment(text: str, names: dict[str, str]) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if name not in names:
         raise click.BadParameter(f"{name!r} is no quota; there are {', '.join(names)}")
-    if not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
+    # Python refuses to convert thousands of digits.
+    digits = number.isascii() and number.isdigit() and len(number) <= _DIGITS
+    if not digits or int(number) > _BOUND_MAX:
         raise click.BadParameter(
-            f"{number!r} is no bound for {name}: a number of up to {_DIGITS} digits, 0 for none"
+            f"{number!r} is no bound for {name}: a number up to {_BOUND_MAX}, 0 for none"
         )
     return names[name], int(number)
