@@ -71,7 +71,9 @@ class ServerHandle:
 
     def live_update(self) -> str:
         """Let this program's like take its place; why it failed, and there is no return else."""
-        return self._loop.daemon.live_update()
+        reason, commands = self._loop.daemon.live_update()
+        self._loop.interject(commands)
+        return reason
 
     def inject(self, plan: FaultPlan | None) -> None:
         """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""

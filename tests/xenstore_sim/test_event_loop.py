@@ -1,6 +1,7 @@
 """The daemon's time on real sockets, by a clock that jumps."""
 
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,7 +14,9 @@ from trio.testing import MockClock
 
 from tests.xenstore_sim.ring.raw_guest import raw_guest
 from xenstore_sim.client import Client
+from xenstore_sim.live_update import Replacement
 from xenstore_sim.server import ServerHandle, Settings, serve
+from xenstore_sim.signal_queue import SignalQueue
 from xenstore_sim.store.faults import FaultPlan
 from xenstore_sim.wire.layout import encode_packet
 from xenstore_sim.wire.names import DomId
@@ -58,6 +61,33 @@ async def test_a_slow_answer_holds_up_its_connection_alone(
             pass
         assert trio.current_time() == begin
     assert trio.current_time() - begin == pytest.approx(60)
+
+
+async def test_a_slow_answer_comes_when_a_live_update_fails(
+    nursery: trio.Nursery,
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The dice begin anew, and with them what they kept back is let go."""
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-c", "raise SystemExit(7)"])
+    settings = Settings(faults=FaultPlan.parse("slow=1,slow_s=60,op=WRITE"))
+    replacement = partial(Replacement, SignalQueue(()))
+    handle: ServerHandle = await nursery.start(
+        partial(serve, tmp_path, settings=settings, replacement=replacement)
+    )
+    async with (
+        Client.connect(handle.socket_path) as slow,
+        Client.connect(handle.socket_path) as other,
+    ):
+        begin = trio.current_time()
+        with trio.fail_after(600):
+            async with trio.open_nursery() as writing:
+                writing.start_soon(slow.write, "/a", "v")
+                while not await other.exists("/a"):
+                    pass
+                assert "does not take over, status 7" in handle.live_update()
+        assert trio.current_time() == begin
 
 
 async def test_what_the_program_itself_does_is_late_too(

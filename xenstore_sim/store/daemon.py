@@ -295,9 +295,10 @@ class Daemon:
         """Let CONTROL live-update put another program in this one's place."""
         self._world.live_update.successor = successor
 
-    def live_update(self) -> str:
+    def live_update(self) -> tuple[str, tuple[Command, ...]]:
         """Let this program's like take its place; why it failed, and there is no return else."""
-        return self._world.live_update.now()
+        reason = self._world.live_update.now()
+        return reason, self._service.commands()
 
     # -- the hypervisor
 
