@@ -69,7 +69,11 @@ class Replacement:
         reply: bytes,
     ) -> str:
         """Why it failed; there is no return otherwise."""
-        command = _own_command() if program is None else [program, *without_state(sys.argv[1:])]
+        if program is None:
+            command = _own_command()
+        else:
+            # The child would be looked for in PATH, what is executed would not.
+            command = [os.path.abspath(program), *without_state(sys.argv[1:])]
         if arguments is not None:
             try:
                 command[1:] = shlex.split(arguments)

@@ -268,8 +268,9 @@ UNFIT = (
 
 
 async def test_what_does_not_take_over_leaves_the_daemon_as_it_was(
-    tmp_path: Path, program: Callable[[str], str]
+    tmp_path: Path, program: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     async with (
         replaceable(tmp_path / "run") as daemon,
         Client.connect(daemon.socket_path) as dom0,
@@ -287,6 +288,9 @@ async def test_what_does_not_take_over_leaves_the_daemon_as_it_was(
                 assert daemon.descriptors() == opened
                 await dom0.write("/a", "v")
                 assert (await watch.get()).path == "/a"
+            # What is tried is what was named, not what PATH has by this name.
+            program("exit 7")
+            assert "status 7" in (await asked(dom0, ("-f", "program"), ("-s",)))[-1]
             await daemon.renew()
             assert await transaction.read("/a/b") == b"v"
         assert await dom0.read("/a/b") == b"v"
