@@ -211,11 +211,8 @@ def _request(config: GuestConfig, options: dict[str, Any], progress: Progress) -
     choice = MachineChoice(options["machine"])
     if choice is MachineChoice.XEN:
         _refuse_simulated(options)
-        if options["native"] and config.device_model_stubdomain_override:
-            raise ConfigError(
-                "--native: a stub domain has none of dom0's files: leave it away, or set "
-                "device_model_stubdomain_override=0"
-            )
+        if config.device_model_stubdomain_override:
+            _refuse_of_dom0(options)
     patience = Patience(options["silence"] or None, options["timeout"])
     if choice is MachineChoice.NONE:
         patience = Patience(None, None)
@@ -256,6 +253,21 @@ def _refuse_simulated(options: dict[str, Any]) -> None:
         if value is not None and options[name] == value:
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} {value}: {reason}: leave it away with --machine xen")
+
+
+def _refuse_of_dom0(options: dict[str, Any]) -> None:
+    """Raises: ConfigError for an option that a device model in a stub domain cannot follow."""
+    program = options["device_model"]
+    refused = (
+        ("--native", options["native"], "has none of dom0's files"),
+        (f"--device-model {program}", program is not None, "runs what its initramfs has"),
+    )
+    for option, given, reason in refused:
+        if given:
+            raise ConfigError(
+                f"{option}: a stub domain {reason}: leave it away, or set "
+                "device_model_stubdomain_override=0"
+            )
 
 
 def _platform(config: GuestConfig, options: dict[str, Any]) -> Platform:

@@ -210,6 +210,10 @@ def test_a_host_without_xen_is_told_so_in_one_line(config: str, runtime: Path) -
         (["--stubdom-xenstore", "ring"], "--stubdom-xenstore ring: "),
         (["--rom", "qemu"], "--rom qemu: "),
         (["--native", "device_model_stubdomain_override=1"], "--native: a stub domain"),
+        (
+            ["--device-model", "true", "device_model_stubdomain_override=1"],
+            "--device-model true: a stub domain",
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
