@@ -23,7 +23,12 @@ async def write_option_rom(path: Path) -> None:
     done = None
     with trio.move_on_after(WRITE_S):
         done = await trio.run_process(
-            PROGRAM, capture_stdout=True, capture_stderr=True, check=False
+            PROGRAM,
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+            # An interrupt at our terminal is ours to pass on.
+            start_new_session=True,
         )
     if done is None or done.returncode != 0 or done.stdout[:2] != b"\x55\xaa":
         words = b"no end" if done is None else done.stderr
