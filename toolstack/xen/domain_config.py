@@ -12,7 +12,7 @@ from uuid import UUID
 
 from handoff.errors import ConfigError
 from toolstack.config import Bios, DiskFormat, DiskSpec, GuestConfig
-from toolstack.config.parser import Atom, List
+from toolstack.config.parser import Atom, List, Value
 
 DEVICE_MODEL_ARGUMENTS: Final = "device_model_args_hvm"
 ROM_OF: Final = "xen-platform"
@@ -63,14 +63,25 @@ def _settings(config: GuestConfig, uuid: UUID, rom: Path) -> Iterator[tuple[str,
         yield "disk", [_disk(disk) for disk in config.disks]
     given = {setting.name: setting.value for setting in config.ignored}
     extra = given.pop(DEVICE_MODEL_ARGUMENTS, None)
-    words = [str(item) for item in extra.items] if isinstance(extra, List) else []
-    yield DEVICE_MODEL_ARGUMENTS, [*words, "-global", f"{ROM_OF}.romfile={rom}"]
+    yield DEVICE_MODEL_ARGUMENTS, [*_words(extra), "-global", f"{ROM_OF}.romfile={rom}"]
     yield "xen_platform_pci", 1
     for name in _ENDS:
         yield name, "preserve"
     for name, value in given.items():
         if name not in (*_ENDS, "xen_platform_pci") and not name.startswith("stubdomain_"):
             yield name, value
+
+
+def _words(extra: Value | None) -> list[str]:
+    """The operator's own arguments for QEMU. Raises: ConfigError if they are no list of words."""
+    if extra is None:
+        return []
+    if isinstance(extra, Atom) or any(isinstance(item, List) for item in extra.items):
+        raise ConfigError(
+            f"{DEVICE_MODEL_ARGUMENTS}: {extra} is no list of strings: write "
+            f'{DEVICE_MODEL_ARGUMENTS}=[ "...", "..." ]'
+        )
+    return [str(item) for item in extra.items]
 
 
 def _disk(disk: DiskSpec) -> str:

@@ -86,6 +86,7 @@ def test_disks_keep_what_they_are() -> None:
     ("text", "told"),
     [
         ('type="hvm"\nname="g"\nmemory=256\n', r"kernel: is missing.*`xl create` boots"),
+        (LEAST + 'device_model_args_hvm="-d int"\n', r"device_model_args_hvm: .*list of strings"),
         (LEAST + 'disk=["/d,raw,hda,w,discard"]\n', r"disk hda: discard.*not passed on"),
     ],
 )
