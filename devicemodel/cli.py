@@ -41,7 +41,7 @@ from xenstore_sim.client.device_transport import DeviceTransport, is_device
 from xenstore_sim.client.ring_transport import RingDescriptors, RingTransport
 from xenstore_sim.client.transport import SocketTransport, Transport
 from xenstore_sim.wire.errors import Disconnected
-from xenstore_sim.wire.names import DomId
+from xenstore_sim.wire.names import DOM0, DOMID_SELF, DomId
 
 DEFAULT_OFFER_TIMEOUT_S = 60.0
 
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "The toolstack starts it; see docs/protocol.md.",
     )
     out.add_argument(
-        "-xen-domid", dest="target", type=int, required=True, help="domid of the guest"
+        "-xen-domid", dest="target", type=_target, required=True, help="domid of the guest"
     )
     out.add_argument("-kernel", dest="kernel", type=Path, help="host file (native only)")
     out.add_argument(
@@ -193,7 +193,7 @@ def run(options: argparse.Namespace) -> None:
     connection, connection_fds = _connection(options.xenstore_fds)
     memory = _guest_memory(options)
     setup = Setup(
-        target=DomId(options.target),
+        target=options.target,
         ram=memory.ram,
         frame_arguments=options.frame,
         native=native,
@@ -230,11 +230,10 @@ def _guest_memory(options: argparse.Namespace) -> _GuestMemory:
     from handoff.foreign_memory import ForeignMemory
     from handoff.foreign_ram import ForeignRam
 
-    target = DomId(options.target)
     memory = ForeignMemory()
-    memory.restrict(target)
+    memory.restrict(options.target)
     return _GuestMemory(
-        ForeignRam(memory, target, options.foreign),
+        ForeignRam(memory, options.target, options.foreign),
         sum(ram.size for ram in options.foreign),
         memory.descriptors(),
         Profile.XEN_DEVICE_MODEL,
@@ -287,6 +286,13 @@ def _connection(fds: Sequence[int] | None) -> tuple[Transport, tuple[int, ...]]:
         return RingTransport(RingDescriptors(*fds)), tuple(fds)
     except Disconnected as error:
         raise XenstoreUnavailable(f"--xenstore-fd: {error}") from error
+
+
+def _target(text: str) -> DomId:
+    """dom0 is nobody's target. Beyond 16 bits the hypervisor would take it for another domain."""
+    if not text.isdecimal() or not DOM0 < int(text) < DOMID_SELF:
+        raise argparse.ArgumentTypeError(f"{text!r} is no domain to serve: 1 to {DOMID_SELF - 1}")
+    return DomId(int(text))
 
 
 def _descriptors(text: str) -> tuple[int, ...]:

@@ -60,3 +60,11 @@ def test_a_stretch_of_ram_that_is_none_is_refused(text: str) -> None:
     status, said = run("--foreign-ram", text)
     assert status == 2
     assert "is not GPA:BYTES" in said
+
+
+@pytest.mark.parametrize("domid", ["0", "-1", "32752", "65541", "five"])
+def test_a_target_that_is_no_domain_is_refused(domid: str) -> None:
+    # 65541 would be 5 where a domid has 16 bits.
+    status, said = run("--foreign-ram", "0x1000:0x1000", "-xen-domid", domid)
+    assert status == 2, said
+    assert f"{domid!r} is no domain to serve: 1 to 32751" in said
