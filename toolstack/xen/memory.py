@@ -6,9 +6,9 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from handoff.addresses import FOUR_GIB, PAGE, Gpa, GpaRange
+from handoff.addresses import FOUR_GIB, PAGE, Gpa, GpaRange, size_text
 from handoff.e820 import E820Map
-from handoff.errors import HypervisorError
+from handoff.errors import ConfigError, HypervisorError
 from handoff.foreign_memory import ForeignMemory
 from handoff.foreign_ram import ForeignRam
 from handoff.guest_ram import FOREIGN_RAM, GuestRam
@@ -52,18 +52,24 @@ class XenMemory:
 def domain_memory(memory: ForeignMemory, domid: DomId) -> XenMemory:
     """RAM of `domid`, from what libxc told hvmloader of it. memory: kept by the caller.
 
-    Raises: HypervisorError if the domain is gone or was not built for HVM.
+    Raises: HypervisorError if the domain is gone or was not built for HVM, ConfigError if it has
+    too little of it.
     """
     where = GpaRange(HVM_INFO, _HVM_INFO.size)
     with memory.mapped(domid, where, writable=False) as view:
         raw = bytes(view)
     signature, length, *_, low_pages, _, high_pages = _HVM_INFO.unpack(raw)
     low_end, high_end = low_pages * PAGE, high_pages * PAGE
-    sane = MEMORY_MIN_BYTES <= low_end < FOUR_GIB and (high_end == 0 or high_end > FOUR_GIB)
+    sane = 0 < low_end < FOUR_GIB and (high_end == 0 or high_end > FOUR_GIB)
     if signature != b"HVM INFO" or length < _HVM_INFO.size or not sane:
         raise HypervisorError(
             f"domain {domid} has no hvm_info_table at {HVM_INFO:#x} (found {raw.hex()}): it is "
-            f"not HVM, has run already, or has less than {MEMORY_MIN_BYTES >> 20} MiB"
+            "not HVM, or has run already"
+        )
+    if low_end < MEMORY_MIN_BYTES:
+        raise ConfigError(
+            f"memory: beside video memory the guest has {size_text(low_end)}, at least "
+            f'{MEMORY_MIN_BYTES >> 20} MiB are needed: write a larger memory=, or vga="none"'
         )
     low = GpaRange.between(0, low_end).minus([_VGA_HOLE])
     high = (GpaRange.between(FOUR_GIB, high_end),) if high_end else ()

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from handoff.addresses import FOUR_GIB, GIB, MIB, Gpa, GpaRange
-from handoff.errors import HypervisorError, RamAccessError
+from handoff.errors import ConfigError, HypervisorError, RamAccessError
 from handoff.foreign_memory import ForeignMemory
 from tests.toolstack.xen.fakes import DOMID, fake_xen, hvm_info
 from toolstack.xen.memory import XenMemory, domain_memory
@@ -50,13 +50,18 @@ def test_the_vga_hole_is_no_ram() -> None:
     "table",
     [
         hvm_info(256 * MIB, signature=b"HVM_INFO"),
-        hvm_info(32 * MIB),
+        hvm_info(0),
         hvm_info(FOUR_GIB),
         hvm_info(256 * MIB, high_end=GIB),
         bytes(64),
     ],
-    ids=["signature", "too small", "too large", "high below 4 GiB", "zeros"],
+    ids=["signature", "none", "too large", "high below 4 GiB", "zeros"],
 )
 def test_a_domain_without_a_sane_table_is_refused(table: bytes) -> None:
     with pytest.raises(HypervisorError, match=r"no hvm_info_table at 0x9f800 \(found "):
         memory_of(table)
+
+
+def test_a_guest_whose_video_memory_leaves_too_little_is_told_what_to_write() -> None:
+    with pytest.raises(ConfigError, match=r"memory: .* has 56 MiB, at least 64 MiB.*memory=.*vga"):
+        memory_of(hvm_info(56 * MIB))
