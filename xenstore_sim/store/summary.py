@@ -11,6 +11,8 @@ from xenstore_sim.wire.trace import payload_text
 
 _SHOWN_MAX: Final = 5
 """Clients and watches that are named, the worst first."""
+_WATCH_SHOWN_MAX: Final = 240
+"""Characters of a watch: escapes take four for a byte, and all of it is to fit in one reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +83,6 @@ def _storms(world: World, thresholds: Thresholds) -> Iterator[str]:
     yield head if fired else f"{head} none"
     for watch in fired[:_SHOWN_MAX]:
         what = payload_text(f"{watch.path}\0".encode("ascii") + watch.token)
+        if len(what) > _WATCH_SHOWN_MAX:
+            what = f"{what[:_WATCH_SHOWN_MAX]} ..."
         yield f"  {world.connections[watch.conn].name} {what}: {watch.fired}"

@@ -66,6 +66,18 @@ def test_a_long_list_is_cut_and_the_answer_stays_a_message() -> None:
     assert 1 <= len(named) <= 5
 
 
+def test_watches_of_bytes_that_need_escapes_leave_it_a_message() -> None:
+    stage = Stage()
+    watcher = stage.domain(3)
+    stage.ask(stage.dom0, NO_TX, m.Write("/a", b""))
+    stage.ask(stage.dom0, NO_TX, m.SetPerms("/a", ("r0",)))
+    for number in range(5):
+        stage.send(watcher, NO_TX, m.Watch("/a", Token(bytes((0xFF - number,)) * 198)))
+    stage.ask(stage.dom0, NO_TX, m.Write("/a", b""))
+    named = [topic for topic in lines(stage, "1", "1") if topic.startswith("dom3#2 /a '\\xf")]
+    assert len(named) == 5
+
+
 @pytest.mark.parametrize("thresholds", [("x",), ("-1",), ("1", "2", "3"), ("1" * 10,), ("²",)])
 def test_what_is_no_threshold_is_refused(thresholds: tuple[str, ...]) -> None:
     stage = Stage()
