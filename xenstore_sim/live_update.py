@@ -27,6 +27,8 @@ STATE_OPTION: Final = "--live-update"
 CHECK_OPTION: Final = "--check-state"
 CHECK_S: Final = 20.0
 """How long the other program may take to look at the state; clients wait as long."""
+_SAID_MAX: Final = 500
+"""Characters of what it says against it."""
 _SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 
@@ -148,5 +150,6 @@ def _refusal(command: Sequence[str], fd: int, size: int) -> str | None:
     if not looked.returncode and looked.stdout.decode(errors="replace").strip() == acceptance(size):
         return None
     words = (looked.stderr or looked.stdout).decode(errors="replace").strip().splitlines()
-    said = words[-1] if words else "it said nothing"
+    # It becomes part of a reply, which is bytes and has a bound, and of a line for the operator.
+    said = ascii(words[-1])[1:-1][:_SAID_MAX] if words else "it said nothing"
     return f"{command[0]} does not take over, status {looked.returncode}: {said}"

@@ -259,6 +259,8 @@ UNFIT = (
     ("exit 7", None, "program does not take over, status 7: it said nothing"),
     ("echo words >&2; exit 1", None, "program does not take over, status 1: words"),
     ("exit 0", None, "program does not take over, status 0: it said nothing"),
+    (r"printf '\342\200\224\000\033' >&2; exit 1", None, r"status 1: \u2014\x00\x1b"),
+    ("printf '%05000d' 1 >&2; exit 1", None, f"status 1: {'0' * 500}"),
     ('exec PYTHON -m xenstore_sim "$@"', "--nonsense", "status 2: Error: No such option"),
     ('exec PYTHON -m xenstore_sim "$@"', "--rundir /x", "cannot move the daemon away from"),
     ('exec PYTHON -m xenstore_sim "$@"', "'", "The command line cannot be split"),
