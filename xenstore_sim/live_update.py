@@ -75,7 +75,7 @@ class Replacement:
             command = _own_command()
         else:
             # The child would be looked for in PATH, what is executed would not.
-            command = [os.path.abspath(program), *without_state(sys.argv[1:])]
+            command = [os.path.join(os.curdir, program), *without_state(sys.argv[1:])]
         if arguments is not None:
             try:
                 command[1:] = shlex.split(arguments)
