@@ -13,16 +13,13 @@ import trio
 from handoff.errors import HandoffError, HypervisorError
 from toolstack.progress import Progress
 from toolstack.xen.libxc import Libxc
-from toolstack.xen.xl import CREATE_S, DESTROY_S, Xl
+from toolstack.xen.xl import Xl
 from xenstore_sim.wire.names import DomId
-
-_SLACK_S = 5.0
-"""Beyond xl's own limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """What makes domains here, and who is told if one stays."""
+    """What makes domains here, and who is told if one stays. xl has a time limit of its own."""
 
     xl: Xl
     libxc: Libxc
@@ -41,7 +38,7 @@ class Builder:
             await file.write_bytes(config.encode("utf-8", "surrogateescape"))
             try:
                 # To its end, even if we are cancelled: half a domain is nobody's.
-                with _shielded(CREATE_S + _SLACK_S):
+                with trio.CancelScope(shield=True):
                     await self.xl.create_paused(str(file))
                 info = self.libxc.find(identity)
                 if info is None:
@@ -60,7 +57,7 @@ class Builder:
 
     async def _destroy(self, identity: UUID) -> None:
         """The domain, if there is one, with all that libxl made for it."""
-        with _shielded(DESTROY_S + _SLACK_S):
+        with trio.CancelScope(shield=True):
             info = self.libxc.find(identity)
             if info is None:
                 return
@@ -68,7 +65,3 @@ class Builder:
                 await self.xl.destroy(info.domid)
             except HandoffError as error:
                 self.progress.warning(f"domain {info.domid} may be left: {error}")
-
-
-def _shielded(seconds: float) -> trio.CancelScope:
-    return trio.CancelScope(shield=True, deadline=trio.current_time() + seconds)
