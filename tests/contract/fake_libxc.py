@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,6 @@ class FakeDomain:
     pauses: int = 1
     flags: int = 0
     """more of XEN_DOMINF_*, and the shutdown reason"""
-    params: dict[int, int] = field(default_factory=lambda: {1: 0xFEFFC, 17: 0xFEFFF})
     target: int | None = None
 
 
@@ -30,9 +29,9 @@ class FakeLibxc:
         self.open_errno = 0
         self.refuses: int = 0
         """errno of whatever is asked of a domain that exists"""
-        for name in ("interface_open", "interface_close", "domain_getinfolist", "hvm_param_get"):
+        for name in ("interface_open", "interface_close", "domain_getinfolist"):
             self._export(name)
-        for name in ("pause", "unpause", "destroy", "set_target"):
+        for name in ("pause", "unpause", "set_target"):
             self._export(f"domain_{name}")
 
     def _export(self, name: str) -> None:
@@ -74,20 +73,8 @@ class FakeLibxc:
         domain.pauses = max(0, domain.pauses - 1)
         return 0
 
-    def _domain_destroy(self, handle: Any, domid: Any) -> int:
-        if self._known(domid) is None:
-            return -1
-        del self.domains[domid.value]
-        return 0
-
     def _domain_set_target(self, handle: Any, domid: Any, target: Any) -> int:
         if (domain := self._known(domid)) is None:
             return -1
         domain.target = target.value
-        return 0
-
-    def _hvm_param_get(self, handle: Any, domid: Any, param: Any, value: Any) -> int:
-        if (domain := self._known(domid)) is None:
-            return -1
-        ctypes.memmove(value, struct.pack("<Q", domain.params[param.value]), 8)
         return 0

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from handoff.errors import HypervisorError
-from toolstack.xen.libxc import HvmParam, Libxc
+from toolstack.xen.libxc import Libxc
 from xenstore_sim.wire.names import DomId
 
 Rule = Callable[[Libxc, DomId, UUID], None]
@@ -44,20 +44,11 @@ def pausing_counts(libxc: Libxc, domid: DomId, uuid: UUID) -> None:
     a_paused_domain_is_neither_dying_nor_down(libxc, domid, uuid)
 
 
-def special_pages_are_told(libxc: Libxc, domid: DomId, uuid: UUID) -> None:
-    pages = [libxc.hvm_param(domid, param) for param in (HvmParam.STORE_PFN, HvmParam.CONSOLE_PFN)]
-    # Below the end of the special pages. Source: xen's tools/libs/guest/xg_dom_x86.c.
-    assert all(0xFEFF8 <= page < 0xFF000 for page in pages), pages
-    assert len(set(pages)) == 2
-
-
 def what_is_asked_of_nobody_is_refused_by_name(libxc: Libxc, domid: DomId, uuid: UUID) -> None:
     attempts: tuple[Callable[[], object], ...] = (
         lambda: libxc.pause(NOBODY),
         lambda: libxc.unpause(NOBODY),
-        lambda: libxc.destroy(NOBODY),
         lambda: libxc.set_target(NOBODY, domid),
-        lambda: libxc.hvm_param(NOBODY, HvmParam.STORE_PFN),
     )
     for attempt in attempts:
         with pytest.raises(HypervisorError, match=f"domain {NOBODY} is gone"):
@@ -69,6 +60,5 @@ RULES: tuple[Rule, ...] = (
     what_does_not_exist_is_not_found,
     a_paused_domain_is_neither_dying_nor_down,
     pausing_counts,
-    special_pages_are_told,
     what_is_asked_of_nobody_is_refused_by_name,
 )

@@ -11,7 +11,7 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -43,16 +43,6 @@ class Shutdown(IntEnum):
     CRASH = 3
     WATCHDOG = 4
     SOFT_RESET = 5
-
-
-class HvmParam(Enum):
-    """Parameters of an HVM domain. Source: xen/include/public/hvm/params.h."""
-
-    STORE_PFN = 1
-    STORE_EVTCHN = 2
-    IOREQ_PFN = 5
-    BUFIOREQ_PFN = 6
-    CONSOLE_PFN = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,26 +105,12 @@ class Libxc:
         """Raises: HypervisorError."""
         self._call("unpause", domid, self._library.xc_domain_unpause)
 
-    def destroy(self, domid: DomId) -> None:
-        """Takes the domain from the hypervisor alone: libxl knows nothing of it.
-
-        Raises: HypervisorError."""
-        self._call("destroy", domid, self._library.xc_domain_destroy)
-
     def set_target(self, stubdom: DomId, target: DomId) -> None:
         """From here on `stubdom` may map RAM of `target` and be its device model.
 
         Raises: HypervisorError."""
         set_target = self._library.xc_domain_set_target
         self._call("set_target", stubdom, set_target, ctypes.c_uint32(target))
-
-    def hvm_param(self, domid: DomId, param: HvmParam) -> int:
-        """Raises: HypervisorError, also for a domain that is not HVM."""
-        value = ctypes.c_uint64()
-        get = self._library.xc_hvm_param_get
-        arguments = ctypes.c_uint32(param.value), ctypes.byref(value)
-        self._call(f"get {param.name} of", domid, get, *arguments)
-        return value.value
 
     def _first_from(self, domid: DomId) -> DomainInfo | None:
         """The domain with the lowest domid from this one on."""
