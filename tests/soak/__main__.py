@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
@@ -17,6 +16,7 @@ import trio
 
 from tests.soak.handoffs import Sample, handoffs
 from tests.soak.plot import panels, svg
+from tests.soak.trend import higher, tenths, verdict
 
 _REPORT_EVERY = 100
 
@@ -49,7 +49,6 @@ async def _collect(count: int) -> list[Sample]:
 
 def grown(samples: Sequence[Sample]) -> tuple[str, ...]:
     """What is higher in the second half than it ever was in the first."""
-    half = len(samples) // 2
     counts: dict[str, Callable[[Sample], int]] = {
         "descriptors of xenstored": lambda s: s.daemon.descriptors,
         "descriptors of the toolstack": lambda s: s.toolstack.descriptors,
@@ -57,16 +56,11 @@ def grown(samples: Sequence[Sample]) -> tuple[str, ...]:
         "threads of the toolstack": lambda s: s.toolstack.threads,
         "nodes": lambda s: s.nodes,
     }
-    return tuple(
-        name
-        for name, count in counts.items()
-        if max(map(count, samples[half:])) > max(map(count, samples[:half]))
-    )
+    return higher(samples, counts)
 
 
 def summary(samples: Sequence[Sample]) -> list[str]:
     """The first and the last tenth beside each other, by medians."""
-    tenth = max(1, len(samples) // 10)
     rows: dict[str, Callable[[Sample], float]] = {
         "xenstored: RSS, MiB": lambda s: s.daemon.rss_kib / 1024,
         "xenstored: descriptors": lambda s: s.daemon.descriptors,
@@ -77,13 +71,7 @@ def summary(samples: Sequence[Sample]) -> list[str]:
         "one handoff, ms": lambda s: s.milliseconds,
         "its CPU time, ms": lambda s: s.cpu_milliseconds,
     }
-    lines = [f"{'':26}{'first tenth':>12}{'last tenth':>12}"]
-    for name, value in rows.items():
-        first = statistics.median(map(value, samples[:tenth]))
-        last = statistics.median(map(value, samples[-tenth:]))
-        lines.append(f"{name:26}{first:12.1f}{last:12.1f}")
-    higher = grown(samples)
-    return [*lines, f"grown: {', '.join(higher) if higher else 'nothing'}"]
+    return [*tenths(samples, rows), verdict(grown(samples))]
 
 
 if __name__ == "__main__":

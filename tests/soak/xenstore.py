@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from tests.soak.plot import Line, Panel, svg
+from tests.soak.trend import higher, tenths, verdict
 from tests.soak.xenstore_load import Round, rounds
 
 _REPORT_EVERY = 50
@@ -52,7 +53,6 @@ async def _collect(requests: int, renew_every: int) -> list[Round]:
 
 def grown(samples: Sequence[Round]) -> tuple[str, ...]:
     """What is higher in the second half than it ever was in the first."""
-    half = len(samples) // 2
     counts: dict[str, Callable[[Round], int]] = {
         "descriptors": lambda s: s.daemon.descriptors,
         "threads": lambda s: s.daemon.threads,
@@ -60,16 +60,11 @@ def grown(samples: Sequence[Round]) -> tuple[str, ...]:
         "watches": lambda s: s.watches,
         "connections": lambda s: s.connections,
     }
-    return tuple(
-        name
-        for name, count in counts.items()
-        if max(map(count, samples[half:])) > max(map(count, samples[:half]))
-    )
+    return higher(samples, counts)
 
 
 def summary(samples: Sequence[Round]) -> list[str]:
     """The first and the last tenth beside each other, by medians."""
-    tenth = max(1, len(samples) // 10)
     rows: dict[str, Callable[[Round], float]] = {
         "RSS, MiB": lambda s: s.daemon.rss_kib / 1024,
         "descriptors": lambda s: s.daemon.descriptors,
@@ -79,16 +74,11 @@ def summary(samples: Sequence[Round]) -> list[str]:
         "CPU time a request, us": lambda s: s.cpu_us,
     }
     renewed = sum(sample.renewed for sample in samples)
-    lines = [
+    return [
         f"{samples[-1].requests} requests in {len(samples)} rounds, renewed {renewed} times",
-        f"{'':26}{'first tenth':>12}{'last tenth':>12}",
+        *tenths(samples, rows),
+        verdict(grown(samples)),
     ]
-    for name, value in rows.items():
-        first = statistics.median(map(value, samples[:tenth]))
-        last = statistics.median(map(value, samples[-tenth:]))
-        lines.append(f"{name:26}{first:12.1f}{last:12.1f}")
-    higher = grown(samples)
-    return [*lines, f"grown: {', '.join(higher) if higher else 'nothing'}"]
 
 
 def panels(samples: Sequence[Round], window: int) -> tuple[Panel, ...]:
