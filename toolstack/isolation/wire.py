@@ -11,26 +11,14 @@ import select
 import socket
 import struct
 import time
-from enum import IntEnum
 from typing import Protocol
 
+from xenstore_sim.ring.page import PAGE_SIZE, RING_SIZE, Field
+
 _READ_BYTES = 1 << 16
-_PAGE = 4096
-_QUEUE = 1024
 _DOORBELL = struct.pack("=Q", 1)
 _AGAIN_S = 0.05
 """A doorbell may be missed by one that was told to spoil it."""
-
-
-class Field(IntEnum):
-    """Of the page, in units of 32 bits. Source: xen/include/public/io/xs_wire.h."""
-
-    REQ_CONS = 2048 // 4
-    REQ_PROD = 2052 // 4
-    RSP_CONS = 2056 // 4
-    RSP_PROD = 2060 // 4
-    CONNECTION = 2068 // 4
-    ERROR = 2072 // 4
 
 
 class Wire(Protocol):
@@ -67,9 +55,9 @@ class RingWire:
         self.page = page
         self.to_server = to_server
         self.to_client = to_client
-        memory = memoryview(mmap.mmap(page, _PAGE))
-        self.requests = memory[:_QUEUE]
-        self._responses = memory[_QUEUE : 2 * _QUEUE]
+        memory = memoryview(mmap.mmap(page, PAGE_SIZE))
+        self.requests = memory[:RING_SIZE]
+        self._responses = memory[RING_SIZE : 2 * RING_SIZE]
         self.fields = memory.cast("I")
 
     def ring(self) -> None:
@@ -79,9 +67,9 @@ class RingWire:
     def put(self, data: bytes) -> int:
         """How many bytes of the beginning of `data` found room."""
         prod = self.fields[Field.REQ_PROD]
-        free = _QUEUE - (prod - self.fields[Field.REQ_CONS]) % 2**32
-        start = prod % _QUEUE
-        size = min(len(data), max(free, 0), _QUEUE - start)
+        free = RING_SIZE - (prod - self.fields[Field.REQ_CONS]) % 2**32
+        start = prod % RING_SIZE
+        size = min(len(data), max(free, 0), RING_SIZE - start)
         self.requests[start : start + size] = data[:size]
         self.fields[Field.REQ_PROD] = (prod + size) % 2**32
         self.ring()
@@ -97,9 +85,9 @@ class RingWire:
         while True:
             cons = self.fields[Field.RSP_CONS]
             used = (self.fields[Field.RSP_PROD] - cons) % 2**32
-            if 0 < used <= _QUEUE:
-                start = cons % _QUEUE
-                data = bytes(self._responses[start : min(start + used, _QUEUE)])
+            if 0 < used <= RING_SIZE:
+                start = cons % RING_SIZE
+                data = bytes(self._responses[start : min(start + used, RING_SIZE)])
                 self.fields[Field.RSP_CONS] = (cons + len(data)) % 2**32
                 self.ring()
                 return data

@@ -14,7 +14,8 @@ from toolstack.isolation.attempts.calls import call
 from toolstack.isolation.position import Position
 from toolstack.isolation.promises import Beyond, Promise
 from toolstack.isolation.voice import HungUp
-from toolstack.isolation.wire import Field, RingWire
+from toolstack.isolation.wire import RingWire
+from xenstore_sim.ring.page import ConnectionState, Field
 from xenstore_sim.wire.layout import HEADER, encode_packet
 from xenstore_sim.wire.ops import Op
 from xenstore_sim.wire.strings import terminated
@@ -134,7 +135,7 @@ def _wait_for_room(fd: int) -> None:
 
 def ask_for_a_new_connection(position: Position) -> str:
     ring = _ring(position)
-    ring.fields[Field.CONNECTION] = 1
+    ring.fields[Field.CONNECTION] = ConnectionState.RECONNECT
     ring.ring()
     time.sleep(_WORRY_S)
     if ring.fields[Field.CONNECTION]:
