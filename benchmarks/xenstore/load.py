@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.xenstore.steps import Op, Step
+from benchmarks.xenstore.steps import ANY, Step
 
 PORTS_MAX = 256
 
@@ -84,7 +84,7 @@ class Round:
                     ctypes.addressof(sent),
                     len(step.sent),
                     step.messages,
-                    step.type if answers_checked else Op.ANY,
+                    step.type if answers_checked else ANY,
                     step.tx,
                     step.expected if answers_checked else None,
                     len(step.expected or b""),

@@ -5,7 +5,8 @@ from typing import Final
 
 from benchmarks.xenstore.daemons import Daemon
 from benchmarks.xenstore.stage import BENCH, Stage
-from benchmarks.xenstore.steps import Op, Step, text
+from benchmarks.xenstore.steps import Step, text
+from xenstore_sim.wire.ops import Op
 
 CONNECTIONS: Final = 200
 

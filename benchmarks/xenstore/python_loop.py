@@ -23,7 +23,9 @@ from benchmarks.xenstore.daemons import DaemonFailed, floor, limit_waits, servin
 from benchmarks.xenstore.load import Load, LoadFailed, Ports, Round
 from benchmarks.xenstore.measure import cpu_ns
 from benchmarks.xenstore.native import Native
-from benchmarks.xenstore.steps import HEADER, Op, Step, text
+from benchmarks.xenstore.steps import Step, text
+from xenstore_sim.wire.layout import HEADER
+from xenstore_sim.wire.ops import Op
 
 PATH = "/bench/node"
 VALUE = b"0123456789abcdef"

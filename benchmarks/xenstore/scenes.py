@@ -6,7 +6,8 @@ from typing import Final
 
 from benchmarks.xenstore.memory import large_store
 from benchmarks.xenstore.stage import BENCH, HOME, Stage
-from benchmarks.xenstore.steps import Op, Step, Tx, text
+from benchmarks.xenstore.steps import Step, Tx, text
+from xenstore_sim.wire.ops import Op
 
 VALUE: Final = b"0123456789abcdef"
 OTHER: Final = b"fedcba9876543210"

@@ -8,7 +8,8 @@ from typing import Final
 
 from benchmarks.xenstore.daemons import DOMID, Daemon, is_floor, limit_waits
 from benchmarks.xenstore.load import Load, LoadFailed, Ports, Round, Taken
-from benchmarks.xenstore.steps import OK, Kind, Op, Step, packet, text
+from benchmarks.xenstore.steps import OK, Kind, Step, packet, text
+from xenstore_sim.wire.ops import Op
 
 HOME: Final = f"/local/domain/{DOMID}"
 BENCH: Final = "/bench"

@@ -1,30 +1,15 @@
 """What a client says in a round, and what it must hear; the daemons differ in nothing of it."""
 
-import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
 
-HEADER: Final = struct.Struct("=4I")
+from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.names import NO_TX
+from xenstore_sim.wire.ops import Op
 
-
-class Op(IntEnum):
-    """Message types. Source: xen/include/public/io/xs_wire.h."""
-
-    DIRECTORY = 1
-    READ = 2
-    WATCH = 4
-    TRANSACTION_START = 6
-    TRANSACTION_END = 7
-    INTRODUCE = 8
-    WRITE = 11
-    MKDIR = 12
-    RM = 13
-    SET_PERMS = 14
-    WATCH_EVENT = 15
-    ERROR = 16
-    ANY = 2**32 - 1
-    """No type: what is not checked."""
+ANY: Final = 2**32 - 1
+"""In the place of a type: what is not checked. As native/load.c has it."""
 
 
 class Kind(IntEnum):
@@ -53,7 +38,7 @@ def text(*strings: str) -> bytes:
 
 def packet(op: Op, payload: bytes, answer_bytes: int = len(OK)) -> bytes:
     """A request; its req_id is the size of the right answer, which is all that the floor knows."""
-    return HEADER.pack(op, answer_bytes, 0, len(payload)) + payload
+    return encode_packet(op, answer_bytes, NO_TX, payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +48,7 @@ class Step:
     port: int
     sent: bytes = b""
     messages: int = 0
-    type: Op = Op.ANY
+    type: int = ANY
     expected: bytes | None = None
     """The payload of each message; None: any."""
     tx: Tx = Tx.NONE
