@@ -266,7 +266,7 @@ def _check(place: Place, settings: Settings, handover: Handover) -> None:
         tell(f"a live update cannot move the daemon away from {left.rundir}, {left.socket_path}")
         sys.exit(EXIT_RUN_DIRECTORY)
     try:
-        Daemon(settings).restore(handover.records, handover.supplement)
+        handover.restore(Daemon(settings))
     except StateError as error:
         tell(str(error))
         sys.exit(EXIT_FAILED)

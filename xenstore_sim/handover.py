@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from xenstore_sim.descriptors import Descriptors
+from xenstore_sim.migration.handing_on import restore
 from xenstore_sim.migration.records import Record
 from xenstore_sim.migration.supplement import Supplement
+from xenstore_sim.store.daemon import Daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,7 @@ class Handover:
     records: tuple[Record, ...]
     supplement: Supplement
     descriptors: Descriptors
+
+    def restore(self, daemon: Daemon) -> None:
+        """Let a fresh daemon begin with it. Raises: StateError."""
+        restore(daemon, self.records, self.supplement)

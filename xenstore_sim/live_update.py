@@ -18,6 +18,7 @@ from xenstore_sim.event_loop import EventLoop
 from xenstore_sim.handover_codec import encode_handover
 from xenstore_sim.log_file import LogFile
 from xenstore_sim.migration.errors import StateError
+from xenstore_sim.migration.handing_on import save_all, stream_version
 from xenstore_sim.migration.saving import Answered, Sockets
 from xenstore_sim.signal_queue import SignalQueue
 from xenstore_sim.store.watches import ConnId
@@ -86,12 +87,12 @@ class Replacement:
 
     def _replace(self, command: list[str], version: int | None, answered: Answered | None) -> str:
         daemon = self._loop.daemon
-        version = version or daemon.stream_version
+        version = version or stream_version(daemon)
         try:
             descriptors = self._loop.descriptors(self._log.handed_over)
             streams = {ConnId(number): fd for number, fd in descriptors.streams.items()}
             sockets = Sockets(descriptors.listening, streams)
-            records, supplement = daemon.save_all(sockets, answered, version)
+            records, supplement = save_all(daemon, sockets, answered, version)
             state = encode_handover(records, version, supplement, descriptors)
             with _memory(state) as fd:
                 command += [STATE_OPTION, str(fd)]

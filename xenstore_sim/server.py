@@ -4,14 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from xenstore_sim.event_loop import EventLoop
-from xenstore_sim.handover import Handover
 from xenstore_sim.log_file import LogFile
 from xenstore_sim.run_directory import DaemonRunning, RunDirectory, RunDirectoryError
-from xenstore_sim.state_file import StateFile
 from xenstore_sim.store.counters import Statistics
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
@@ -24,6 +23,11 @@ from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
 from xenstore_sim.wire.names import NO_TX, AbsolutePath, DomId
 from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.strings import strings
+
+if TYPE_CHECKING:
+    # Who has one loaded the migration format with it; who has none starts without.
+    from xenstore_sim.handover import Handover
+    from xenstore_sim.state_file import StateFile
 
 __all__ = ["DaemonRunning", "RunDirectoryError", "ServerHandle", "Settings", "serve"]
 
@@ -120,8 +124,8 @@ async def serve(
     trace_file: str | PathLike[str] | None = None,
     tell: Callable[[str], None] | None = None,
     linger_s: float = 0.0,
-    state_file: StateFile | None = None,
-    handover: Handover | None = None,
+    state_file: "StateFile | None" = None,
+    handover: "Handover | None" = None,
     replacement: Callable[[EventLoop, LogFile], Successor] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -146,12 +150,12 @@ async def serve(
         daemon = Daemon(settings, domain_exists, log)
         if handover is not None:
             log.take_over(handover.descriptors.log)
-            daemon.restore(handover.records, handover.supplement)
+            handover.restore(daemon)
         else:
             if trace_file is not None:
                 daemon.log_to(os.fspath(trace_file))
             if state_file is not None:
-                _load(daemon, state_file)
+                state_file.begin(daemon)
         loop = EventLoop(daemon, directory, linger_s)
         try:
             if left is not None:
@@ -163,13 +167,7 @@ async def serve(
             await loop.run()
         except trio.Cancelled:
             if state_file is not None:
-                state_file.save(daemon.save_store(), daemon.stream_version)
+                state_file.end(daemon)
             raise
         finally:
             loop.close()
-
-
-def _load(daemon: Daemon, state_file: StateFile) -> None:
-    if (records := state_file.load()) is not None:
-        with state_file.blamed():
-            daemon.restore(records)

@@ -10,7 +10,9 @@ from typing import Final
 from xenstore_sim.migration.decoder import decode_image
 from xenstore_sim.migration.encoder import encode_image
 from xenstore_sim.migration.errors import StateError
+from xenstore_sim.migration.handing_on import restore, save_store, stream_version
 from xenstore_sim.migration.records import Record
+from xenstore_sim.store.daemon import Daemon
 
 _MODE: Final = 0o600
 
@@ -34,6 +36,16 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         # A link stays one; what it points to is replaced. A loop is for `load` to refuse.
         self._path = Path(os.path.realpath(path))
+
+    def begin(self, daemon: Daemon) -> None:
+        """Let a fresh daemon begin with what was saved, if there is any. Raises: StateFileError."""
+        if (records := self.load()) is not None:
+            with self.blamed():
+                restore(daemon, records)
+
+    def end(self, daemon: Daemon) -> None:
+        """Save the daemon's store. Raises: StateFileError, with the former file in place."""
+        self.save(save_store(daemon), stream_version(daemon))
 
     def load(self) -> tuple[Record, ...] | None:
         """What was saved; None: there is no file. Raises: StateFileError."""

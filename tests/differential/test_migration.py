@@ -11,6 +11,7 @@ from tests.oracle.real_xenstored import XENSTORED, RealXenstored
 from tests.xenstore_sim.conversations import NO_TX, Stage, says
 from xenstore_sim.migration.decoder import decode_image
 from xenstore_sim.migration.encoder import encode_image
+from xenstore_sim.migration.handing_on import restore, save_store
 from xenstore_sim.migration.records import (
     ConnectionData,
     GlobalData,
@@ -126,10 +127,10 @@ def test_we_read_what_the_real_one_leaves_and_would_have_written_the_same(
     domain = next(each for each in connections if each.end == RingEnd(DomId(5), None, 3))
     assert WatchData(domain.conn_id, "x", Token(b"token")) in image.records
     ours = Daemon(Settings(COMPAT_4_17))
-    ours.restore(image.records)
+    restore(ours, image.records)
     assert our_contents(ours) == before
     assert contents(dom0) == before, "and the real one goes on"
-    records = ours.save_store()
+    records = save_store(ours)
     nodes = [each for each in image.records if isinstance(each, NodeData)]
     assert sorted(map(repr, nodes)) == sorted(
         repr(each) for each in records if isinstance(each, NodeData)
@@ -153,7 +154,7 @@ def test_the_real_one_goes_on_with_our_store(real_xenstored: RealXenstored, upda
     dom0 = real_xenstored.connect()
     real_xenstored.create_domain(5)
     real_xenstored.ring(5)
-    ours = stage.daemon.save_store()
+    ours = save_store(stage.daemon)
 
     def edit(left: bytes) -> bytes:
         """Its own connections and our store."""

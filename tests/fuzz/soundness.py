@@ -26,7 +26,7 @@ UNTAKEN_MAX = HEADER_SIZE + PAYLOAD_MAX - 1 + PORTION_MAX
 
 def world_of(daemon: Daemon) -> World:
     """The state behind the interface: tests look at it, nobody else."""
-    return daemon._world
+    return daemon.world
 
 
 def unsound(daemon: Daemon) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 import resource
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
@@ -331,3 +333,29 @@ async def test_the_operator_is_told_once_that_descriptors_ran_out(
             for client in clients + spares:
                 client.close()
     assert [text.split(":")[0] for text in said] == ["no descriptor is left for connections"]
+
+
+def test_a_daemon_inside_a_program_costs_it_no_migration_format() -> None:
+    """What hands state over belongs to the command, which other programs that serve never run."""
+    program = (
+        "import sys, xenstore_sim.server, toolstack.create\n"
+        "print(sorted(name for name in sys.modules if 'migration' in name or name == 'msgspec'))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert loaded == "[]\n"
+
+
+def test_the_command_loads_the_migration_format_before_it_serves() -> None:
+    """Later there may be no descriptor left to load it with."""
+    program = (
+        "import sys, xenstore_sim.__main__\n"
+        "before = set(sys.modules)\n"
+        "import xenstore_sim.live_update, xenstore_sim.state_file, xenstore_sim.handover_codec\n"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    missing = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert missing == "[]\n"

@@ -64,11 +64,6 @@ class Answered:
     packet: bytes
 
 
-def stream_version(world: World) -> int:
-    """The version of the format that this release writes."""
-    return 2 if world.compat.watch_depth else 1
-
-
 def save_store(world: World) -> tuple[Record, ...]:
     """What outlives the end of all connections: nodes, and which domains there are."""
     introduced = (domain for domain in world.domains if domain.introduced)

@@ -1,19 +1,7 @@
 """A whole xenstore daemon without I/O: bytes of connections in, commands for a shell out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from xenstore_sim.migration.records import Record
-from xenstore_sim.migration.restoring import restore_store
-from xenstore_sim.migration.restoring_connections import restore_connections
-from xenstore_sim.migration.restoring_counts import restore_counts
-from xenstore_sim.migration.saving import (
-    Answered,
-    Sockets,
-    save_all,
-    save_store,
-    stream_version,
-)
-from xenstore_sim.migration.supplement import Supplement
 from xenstore_sim.store import lifecycle
 from xenstore_sim.store.access import Identity
 from xenstore_sim.store.commands import Command, OpenDomain
@@ -44,10 +32,10 @@ class Daemon:
         "_expiry",
         "_fault_log",
         "_injector",
-        "_last_conn",
         "_plan",
         "_service",
-        "_world",
+        "last_conn",
+        "world",
     )
 
     def __init__(
@@ -58,9 +46,11 @@ class Daemon:
     ) -> None:
         """A daemon with the store of a fresh one. log_file: None: it cannot write files."""
         settings = settings or Settings()
-        self._world = fresh_world(settings, domain_exists, log_file or NoLogFile())
-        self._service = Service(self._world)
-        self._last_conn = ConnId(0)
+        self.world = fresh_world(settings, domain_exists, log_file or NoLogFile())
+        """Its state, for who saves or restores it."""
+        self._service = Service(self.world)
+        self.last_conn = ConnId(0)
+        """The id that was given last; likewise."""
         self._expiry = Expiry(settings.watch_timeout_s)
         self._fault_log = FaultLog()
         self._injector: Injector | None = None
@@ -78,7 +68,7 @@ class Daemon:
         ring: it is the domain's shared page, which cannot be closed.
         spared: no injected fault meets it.
         """
-        world = self._world
+        world = self.world
         if domid is not None and (
             domid in world.by_domain or world.domains.introduced(domid) is None
         ):
@@ -88,14 +78,14 @@ class Daemon:
         identity = Identity(
             DOM0 if domid is None else domid, target=None if domain is None else domain.target
         )
-        self._last_conn = ConnId(self._last_conn + 1)
+        self.last_conn = ConnId(self.last_conn + 1)
         account = world.accounts.of(identity.domid)
-        conn = Connection(self._last_conn, identity, account, ring=ring, spared=spared)
+        conn = Connection(self.last_conn, identity, account, ring=ring, spared=spared)
         world.connections[conn.id] = conn
         world.log.connection(conn, "connects")
         if domid is not None:
-            world.by_domain[domid] = self._last_conn
-        return self._last_conn
+            world.by_domain[domid] = self.last_conn
+        return self.last_conn
 
     def feed(self, conn_id: ConnId, data: bytes) -> tuple[Command, ...]:
         """Take what a client sent, in portions of any size.
@@ -103,12 +93,12 @@ class Daemon:
         Pass on its own `output` after that: no command asks for it. Feed more only while
         `wants_input` says so: that is what bounds the memory of a client.
         """
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is None:
             return ()
         conn.decoder.feed(data)
         self._service.handle(conn)
-        self._world.notifier.woken.pop(conn_id, None)
+        self.world.notifier.woken.pop(conn_id, None)
         return self._service.commands()
 
     def output(self, conn_id: ConnId, packets: int = PACKETS_AT_ONCE) -> bytes:
@@ -116,7 +106,7 @@ class Daemon:
 
         packets: at most these many; a transport that takes little at once asks for few.
         """
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is None or not conn.outbox.waiting:
             return b""
         if self._injector is not None and self._injector.mutes(conn):
@@ -128,7 +118,7 @@ class Daemon:
 
         Ask for its `output` again: no command does.
         """
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is None:
             return ()
         conn.outbox.take(size)
@@ -140,12 +130,12 @@ class Daemon:
 
     def wants_input(self, conn_id: ConnId) -> bool:
         """Whether the shell should read from this client: it takes its replies."""
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         return conn is not None and self._service.wants_input(conn)
 
     def awaits_message(self, conn_id: ConnId) -> bool:
         """Whether the next byte of this client begins a message, and it may send one."""
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         return conn is not None and not conn.decoder.buffered and self._service.wants_input(conn)
 
     def missing_input(self, conn_id: ConnId) -> int:
@@ -153,7 +143,7 @@ class Daemon:
 
         A transport whose client sees how far it was read reads no further.
         """
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         return 0 if conn is None or not self._service.wants_input(conn) else conn.decoder.missing
 
     def disconnect(self, conn_id: ConnId) -> tuple[Command, ...]:
@@ -161,34 +151,34 @@ class Daemon:
 
         A ring that broke the protocol stays ignored: that ends with its domain only.
         """
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is not None and not conn.broken:
-            lifecycle.end_connection(self._world, conn_id)
+            lifecycle.end_connection(self.world, conn_id)
         return self._service.commands()
 
     def broke_ring(self, conn_id: ConnId) -> tuple[Command, ...]:
         """The client wrote into its ring what no client may; it is ignored from now on."""
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is not None:
             self._service.violate(conn)
         return self._service.commands()
 
     def ring_features(self, domid: DomId) -> int | None:
         """The bits that its ring offers this domain; None in releases that write none."""
-        domain = self._world.domains.get(domid)
-        if domain is None or not self._world.compat.ring_features:
+        domain = self.world.domains.get(domid)
+        if domain is None or not self.world.compat.ring_features:
             return None
         return domain.features
 
     def refuse_connection(self) -> None:
         """Count a connection that the shell had to turn away."""
-        self._world.counters.refused_connections += 1
+        self.world.counters.refused_connections += 1
 
     # -- time
 
     def blocked(self, conn_id: ConnId) -> None:
         """The client took less than `output` had: its events grow old from now on."""
-        conn = self._world.connections.get(conn_id)
+        conn = self.world.connections.get(conn_id)
         if conn is not None:
             self._expiry.blocked(conn)
 
@@ -206,9 +196,9 @@ class Daemon:
     def tick(self, now: float) -> tuple[Command, ...]:
         """The time, in seconds of any clock that does not go back: what is due happens."""
         for conn, events in self._expiry.tick(now):
-            self._world.counters.events_expired += events
+            self.world.counters.events_expired += events
             # Room for replies may have come of it: the shell is to look whether to read on.
-            self._world.notifier.woken[conn.id] = conn.send
+            self.world.notifier.woken[conn.id] = conn.send
             self._service.handle(conn)
         if self._injector is not None:
             self._injector.tick(now)
@@ -225,7 +215,7 @@ class Daemon:
         if self._injector is not None:
             self._injector.end()
         self._plan = plan
-        self._injector = None if plan is None else Injector(self._world, plan, self._fault_log)
+        self._injector = None if plan is None else Injector(self.world, plan, self._fault_log)
         self._service.answer_by(None if self._injector is None else self._injector.answer)
 
     def injected_faults(self) -> tuple[InjectedFault, ...]:
@@ -234,42 +224,14 @@ class Daemon:
 
     # -- handing on
 
-    @property
-    def stream_version(self) -> int:
-        """The version of the migration format that this release writes."""
-        return stream_version(self._world)
-
-    def save_store(self) -> tuple[Record, ...]:
-        """What outlives the end of all connections: nodes, and which domains there are."""
-        return save_store(self._world)
-
-    def save_all(
-        self, sockets: Sockets, answered: Answered | None, version: int
-    ) -> tuple[tuple[Record, ...], Supplement]:
-        """Everything, for another daemon that goes on with the same connections.
-
-        answered: the reply to the request that asks for this.
-        """
+    def let_go(self) -> None:
+        """Deliver what injected faults keep back, and go on injecting."""
         if self._injector is not None:
-            # What it keeps back goes out first: the other daemon has dice of its own.
             self._begin_faults(self._plan)
-        return save_all(self._world, self._last_conn, sockets, answered, version)
-
-    def restore(self, records: Iterable[Record], supplement: Supplement | None = None) -> None:
-        """Let a fresh daemon begin with this state, as `save_store` or `save_all` made it.
-
-        Raises: StateError; the daemon is of no use then.
-        """
-        records = tuple(records)
-        restore_store(self._world, records, supplement)
-        if supplement is not None:
-            restore_connections(self._world, records, supplement)
-            restore_counts(self._world, supplement)
-            self._last_conn = ConnId(supplement.last_conn)
 
     def resume(self) -> tuple[Command, ...]:
         """Go on where a restored state was left."""
-        world = self._world
+        world = self.world
         world.commands += (OpenDomain(each.domid) for each in world.domains if each.introduced)
         for conn in tuple(world.connections.values()):
             if len(conn.outbox):
@@ -281,66 +243,66 @@ class Daemon:
 
     def connections(self) -> tuple[ConnId, ...]:
         """Those that are open."""
-        return tuple(self._world.connections)
+        return tuple(self.world.connections)
 
     def domid_of(self, conn_id: ConnId) -> DomId:
         """Who this connection is."""
-        return self._world.connections[conn_id].identity.domid
+        return self.world.connections[conn_id].identity.domid
 
     def is_broken(self, conn_id: ConnId) -> bool:
         """Whether this connection is ignored."""
-        return self._world.connections[conn_id].broken
+        return self.world.connections[conn_id].broken
 
     def succeeded_by(self, successor: Successor) -> None:
         """Let CONTROL live-update put another program in this one's place."""
-        self._world.live_update.successor = successor
+        self.world.live_update.successor = successor
 
     def live_update(self) -> tuple[str, tuple[Command, ...]]:
         """Let this program's like take its place; why it failed, and there is no return else."""
-        reason = self._world.live_update.now()
+        reason = self.world.live_update.now()
         return reason, self._service.commands()
 
     # -- the hypervisor
 
     def set_domain_exists(self, exists: DomainExists) -> None:
         """Ask this from now on whether the hypervisor has a domain."""
-        self._world.domains.exists = exists
+        self.world.domains.exists = exists
 
     def domain_destroyed(self, domid: DomId) -> tuple[Command, ...]:
         """The hypervisor reports that the domain is gone: its nodes go too."""
-        domain = self._world.domains.get(domid)
+        domain = self.world.domains.get(domid)
         if domain is not None:
-            lifecycle.destroyed(self._world, domain)
+            lifecycle.destroyed(self.world, domain)
         return self._service.commands()
 
     def domain_shut_down(self, domid: DomId) -> tuple[Command, ...]:
         """The hypervisor reports that the domain stopped and is still there."""
-        domain = self._world.domains.get(domid)
+        domain = self.world.domains.get(domid)
         if domain is not None:
-            lifecycle.shut_down(self._world, domain)
+            lifecycle.shut_down(self.world, domain)
         return self._service.commands()
 
     # -- people
 
     def statistics(self) -> Statistics:
         """What happened so far."""
-        world = self._world
+        world = self.world
         return world.counters.statistics(
             connections=len(world.connections), watches=len(world.watches), nodes=len(world.tree)
         )
 
     def summary(self) -> str:
         """The same for people, and who is a burden on the daemon; several lines."""
-        return summary(self._world, Thresholds())
+        return summary(self.world, Thresholds())
 
     def log_to(self, path: str) -> None:
         """Write what is said to this file from now on, as CONTROL logfile would."""
-        self._world.log.open(path)
+        self.world.log.open(path)
 
     def say(self, text: str) -> None:
         """Tell the operator, and the log if it is on."""
-        self._world.log.say(text)
+        self.world.log.say(text)
 
     def nodes(self) -> Iterator[tuple[AbsolutePath, Node]]:
         """The store, parents first, for as long as it does not change."""
-        return self._world.tree.walk()
+        return self.world.tree.walk()

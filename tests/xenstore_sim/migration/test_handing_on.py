@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.xenstore_sim.conversations import NO_TX, Peer, Stage, event, readable, says
 from xenstore_sim.descriptors import Descriptors
 from xenstore_sim.handover_codec import decode_handover, encode_handover
+from xenstore_sim.migration.handing_on import restore, save_all, stream_version
 from xenstore_sim.migration.saving import Answered, Sockets
 from xenstore_sim.store.commands import Send
 from xenstore_sim.store.daemon import Daemon, Settings
@@ -29,11 +30,11 @@ DOMAINS = (1, 2, 3)
 def hand_on(stage: Stage, answered: Answered | None = None) -> None:
     """Put a new daemon in the place of the stage's, which knows nothing but what it is left."""
     sockets = Sockets(LISTENING, {conn: 100 + conn for conn in stage.daemon.connections()})
-    version = stage.daemon.stream_version
-    records, supplement = stage.daemon.save_all(sockets, answered, version)
+    version = stream_version(stage.daemon)
+    records, supplement = save_all(stage.daemon, sockets, answered, version)
     left = decode_handover(encode_handover(records, version, supplement, NOTHING_OPEN))
     stage.daemon = Daemon(stage.settings, stage.exists, stage.log)
-    stage.daemon.restore(left.records, left.supplement)
+    restore(stage.daemon, left.records, left.supplement)
     stage.commands += stage.daemon.resume()
 
 

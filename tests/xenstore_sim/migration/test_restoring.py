@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.xenstore_sim.migration.strategies import records
 from xenstore_sim.migration.errors import StateError
+from xenstore_sim.migration.handing_on import restore, save_store
 from xenstore_sim.migration.records import (
     ConnectionData,
     DomainData,
@@ -43,19 +44,19 @@ def streams(draw: st.DrawFn) -> tuple[Record, ...]:
 def test_any_stream_is_taken_or_refused(release: str, stream: tuple[Record, ...]) -> None:
     daemon = Daemon(Settings(RELEASES[release]))
     try:
-        daemon.restore(stream)
+        restore(daemon, stream)
     except StateError:
         return
     daemon.resume()
-    saved = daemon.save_store()
+    saved = save_store(daemon)
     again = Daemon(Settings(RELEASES[release]))
-    again.restore(saved)
-    assert again.save_store() == saved
+    restore(again, saved)
+    assert save_store(again) == saved
 
 
 def restored(*stream: Record, settings: Settings | None = None) -> Daemon:
     daemon = Daemon(settings)
-    daemon.restore(stream)
+    restore(daemon, stream)
     return daemon
 
 
@@ -100,8 +101,8 @@ def test_what_contradicts_itself_is_refused(
 def test_what_is_saved_does_not_depend_on_who_came_first() -> None:
     """A domain without a connection is known by its own record alone, which comes last."""
     saved = restored(DomainData(DomId(2), 0), ring(1, 1), settings=Settings(COMPAT_4_22))
-    again = restored(*saved.save_store(), settings=Settings(COMPAT_4_22))
-    assert again.save_store() == saved.save_store()
+    again = restored(*save_store(saved), settings=Settings(COMPAT_4_22))
+    assert save_store(again) == save_store(saved)
 
 
 def test_quotas_of_the_stream_hold_and_unknown_names_mean_nothing() -> None:
@@ -110,7 +111,7 @@ def test_quotas_of_the_stream_hold_and_unknown_names_mean_nothing() -> None:
         DomainData(DomId(3), 0xF1, (("nodes", 9),)),
         settings=Settings(COMPAT_4_22),
     )
-    saved = [each for each in daemon.save_store() if isinstance(each, DomainData)]
+    saved = [each for each in save_store(daemon) if isinstance(each, DomainData)]
     assert dict(saved[0].quotas)["nodes"] == 9
     assert dict(saved[0].quotas)["watches"] == 128
     assert saved[0].features == 0, "what the daemon cannot do is offered to nobody"

@@ -93,9 +93,9 @@ def told(stage: Stage) -> object:
     daemon = stage.daemon
     accounts = {
         domid: (account.nodes, account.bytes, account.most, account.warnings)
-        for domid, account in daemon._world.accounts
+        for domid, account in daemon.world.accounts
     }
-    return list(daemon.nodes()), daemon.statistics(), accounts, daemon._world.tree.generation
+    return list(daemon.nodes()), daemon.statistics(), accounts, daemon.world.tree.generation
 
 
 def played(release: str, quotas: Quotas, steps: list[Step]) -> tuple[list[object], object]:
