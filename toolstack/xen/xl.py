@@ -19,6 +19,10 @@ _WORDS_MAX: Final = 600
 _LAST_LINES: Final = 4
 
 
+class XlFailed(HypervisorError):
+    """xl ended by itself, with a failure: libxl takes away what it has built by then."""
+
+
 @dataclass(frozen=True, slots=True)
 class Xl:
     """An installed xl."""
@@ -36,7 +40,7 @@ class Xl:
     async def create_paused(self, config: str) -> None:
         """Builds the domain that the file `config` describes; nobody waits for its end.
 
-        Raises: HypervisorError with xl's words. It then may exist, if xl did not answer.
+        Raises: XlFailed with xl's words; HypervisorError if xl did not answer, and it may exist.
         """
         await self._run(CREATE_S, "create", "-p", "-e", config)
 
@@ -64,4 +68,4 @@ class Xl:
         if done.returncode != 0:
             lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
             said = printable(" / ".join(lines[-_LAST_LINES:]), _WORDS_MAX)
-            raise HypervisorError(f"`xl {words[0]}` failed (status {done.returncode}): {said}")
+            raise XlFailed(f"`xl {words[0]}` failed (status {done.returncode}): {said}")

@@ -11,11 +11,11 @@ from pathlib import Path
 from uuid import UUID
 
 from handoff.addresses import MIB, GpaRange
-from handoff.errors import HypervisorError
 from tests.contract.fake_libxc import FakeDomain, FakeLibxc
 from tests.contract.fake_xen import FakeForeignMemory, fake_domain
 from toolstack.config.parser import parse
 from toolstack.xen.memory import HVM_INFO
+from toolstack.xen.xl import XlFailed
 
 DOMID = 5
 MEMORY_BYTES = 64 * MIB
@@ -42,7 +42,7 @@ class FakeXl:
         self.said.append("create")
         self.config = Path(config).read_text()  # noqa: ASYNC240  (a few bytes of a test's own)
         if self.fails is not None:
-            raise HypervisorError(f"`xl create` failed (status 3): {self.fails}")
+            raise XlFailed(f"`xl create` failed (status 3): {self.fails}")
         if self.builds:
             made = {s.name: str(s.value) for s in parse(self.config, "made").statements}
             self.libxc.domains[DOMID] = FakeDomain(UUID(made["uuid"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from typing import cast
 from uuid import UUID
 
@@ -12,12 +14,23 @@ import trio.testing
 from handoff.addresses import MIB
 from handoff.errors import HypervisorError
 from tests.toolstack.fakes import Recorder
-from tests.toolstack.xen.fakes import DOMID, FakeXl, fake_xen, hvm_info
+from tests.toolstack.xen.fakes import DOMID, FakeXen, FakeXl, fake_xen, hvm_info
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.libxc import Libxc
-from toolstack.xen.xl import CREATE_S, Xl
+from toolstack.xen.xl import CREATE_S, Xl, XlFailed
 
 IDENTITY = UUID(int=0xBEEF)
+CONFIG = f'uuid = "{IDENTITY}"\n'
+
+
+@pytest.fixture
+def xen() -> Iterator[FakeXen]:
+    with fake_xen(hvm_info(64 * MIB)) as xen:
+        yield xen
+
+
+def builder(xen: FakeXen, progress: Recorder, xl: FakeXl | None = None) -> Builder:
+    return Builder(cast(Xl, xl or xen.xl), Libxc(xen.libxc), progress)
 
 
 class XlSlowlyKilled(FakeXl):
@@ -36,12 +49,55 @@ class XlSlowlyKilled(FakeXl):
 
 
 async def test_half_a_domain_is_destroyed_and_not_handed_out(
-    autojump_clock: trio.testing.MockClock,
+    xen: FakeXen, autojump_clock: trio.testing.MockClock
 ) -> None:
-    with fake_xen(hvm_info(64 * MIB)) as xen:
-        xl = XlSlowlyKilled(xen.libxc)
-        builder = Builder(cast(Xl, xl), Libxc(xen.libxc), Recorder())
-        with pytest.raises(HypervisorError, match="did not end"):
-            async with builder.domain("half", f'uuid = "{IDENTITY}"\n', IDENTITY):
-                pytest.fail("it is half a domain")
-        assert xl.said == ["create", f"destroy {DOMID}"]
+    xl = XlSlowlyKilled(xen.libxc)
+    with pytest.raises(HypervisorError, match="did not end"):
+        async with builder(xen, Recorder(), xl).domain("half", CONFIG, IDENTITY):
+            pytest.fail("it is half a domain")
+    assert xl.said == ["create", f"destroy {DOMID}"]
+
+
+class XlOvertaken(FakeXl):
+    """While it works, another program builds a domain of the same name and uuid."""
+
+    async def create_paused(self, config: str) -> None:
+        await super().create_paused(config)
+        raise XlFailed('`xl create` failed (status 3): Domain with name "taken" already exists.')
+
+
+async def test_a_domain_that_another_program_built_meanwhile_is_left_alone(xen: FakeXen) -> None:
+    xl, progress = XlOvertaken(xen.libxc), Recorder()
+    with pytest.raises(HypervisorError, match="already exists"):
+        async with builder(xen, progress, xl).domain("taken", CONFIG, IDENTITY):
+            pytest.fail("it is another's")
+    assert xl.said == ["create"]
+    assert DOMID in xen.libxc.domains
+    assert [f"`xl destroy {DOMID}`" in warning for warning in progress.warnings] == [True]
+
+
+async def test_of_two_toolstacks_with_one_uuid_the_second_touches_nothing(xen: FakeXen) -> None:
+    second = FakeXl(xen.libxc)
+    async with builder(xen, Recorder()).domain("first", CONFIG, IDENTITY):
+        # Between the first one's look for the uuid and its xl, the domain is not there yet.
+        built = xen.libxc.domains.pop(DOMID)
+        with pytest.raises(HypervisorError, match=f"another toolstack .*{IDENTITY}.*write another"):
+            async with builder(xen, Recorder(), second).domain("second", CONFIG, IDENTITY):
+                pytest.fail("it is the first one's")
+        xen.libxc.domains[DOMID] = built
+    assert second.said == []
+    async with builder(xen, Recorder(), second).domain("second", CONFIG, IDENTITY):
+        assert second.said == ["create"]
+
+
+async def test_what_went_wrong_first_is_told_also_where_xen_answers_no_more(xen: FakeXen) -> None:
+    progress = Recorder()
+
+    async def go_wrong() -> None:
+        async with builder(xen, progress).domain("guest", CONFIG, IDENTITY):
+            xen.libxc.refuses = errno.EPERM
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await go_wrong()
+    assert [f"{IDENTITY} may be left: Xen refused" in said for said in progress.warnings] == [True]
