@@ -37,6 +37,9 @@ KEYS: Final = ("stubdomain_kernel", "stubdomain_ramdisk", "stubdomain_memory", "
 """xl's settings of a stub domain; nothing of them reaches the xl that builds the guest."""
 MEMORY_MIB: Final = 256
 """Unless stubdomain_memory says otherwise: Python in an unpacked initramfs."""
+QUIET_S: Final = 0.5
+"""So long without a line, and its console has no more: xenconsoled keeps the terminal open until
+the domain is destroyed."""
 
 
 @dataclass(slots=True)
@@ -48,15 +51,22 @@ class StubDomain:
     store: Store
     last_line: str
     log_ended: trio.Event
+    lines: int = 0
+    """heard so far"""
 
     def heard(self, line: str) -> None:
         """Takes a line of its console."""
         self.last_line = line
+        self.lines += 1
 
     async def wait(self) -> str:
         end = await domain_end(self.store.client, self.builder.libxc, self.domid)
         with trio.move_on_after(REAP_S):
-            await self.log_ended.wait()
+            before = -1
+            while not self.log_ended.is_set() and self.lines != before:
+                before = self.lines
+                with trio.move_on_after(QUIET_S):
+                    await self.log_ended.wait()
         how = f"its stub domain {end.reason.value}: {end.detail}"
         return f"{how}, its last words: {self.last_line}" if self.last_line else how
 

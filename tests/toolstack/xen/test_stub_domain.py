@@ -20,6 +20,7 @@ from tests.toolstack.fakes import Recorder
 from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
 from toolstack.config import GuestConfig, read_config
 from toolstack.config.parser import parse
+from toolstack.device_model import REAP_S
 from toolstack.host import DeviceModelWish
 from toolstack.store import Store, open_store
 from toolstack.xen.built_domain import Builder
@@ -142,9 +143,12 @@ async def test_its_end_is_the_device_models(scene: Scene) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
             running.heard("the device model exited with 15")
-            running.log_ended.set()
             scene.xen.libxc.domains[DOMID].flags = 1 << 2
             await scene.store.client.release(DomId(TARGET))
+            begun = trio.current_time()
+        # Its console is open still: it lasts as long as its domain.
+        assert not running.log_ended.is_set()
+        assert trio.current_time() - begun < REAP_S / 2
     assert heard == [
         "its stub domain powered off: domain 5, shutdown reason poweroff, "
         "its last words: the device model exited with 15"
