@@ -13,6 +13,7 @@ from uuid import UUID
 from handoff.errors import ConfigError
 from toolstack.config import Bios, DiskFormat, DiskSpec, GuestConfig
 from toolstack.config.parser import Atom, List, Value
+from toolstack.xen.stub_settings import KEYS
 
 DEVICE_MODEL_ARGUMENTS: Final = "device_model_args_hvm"
 ROM_OF: Final = "xen-platform"
@@ -68,7 +69,7 @@ def _settings(config: GuestConfig, uuid: UUID, rom: Path) -> Iterator[tuple[str,
     for name in _ENDS:
         yield name, "preserve"
     for name, value in given.items():
-        if name not in (*_ENDS, "xen_platform_pci") and not name.startswith("stubdomain_"):
+        if name not in (*_ENDS, *KEYS, "xen_platform_pci"):
             yield name, value
 
 

@@ -34,6 +34,7 @@ from toolstack.xen.memory import XenMemory, domain_memory
 from toolstack.xen.option_rom import write_option_rom
 from toolstack.xen.store import connect, forget, host_store
 from toolstack.xen.stub_domain import Target, stub_domain
+from toolstack.xen.stub_settings import StubSettings
 from toolstack.xen.xl import Xl
 from xenstore_sim.client import Client
 from xenstore_sim.wire.errors import XenstoreError
@@ -68,9 +69,12 @@ class XenHost:
 
     @asynccontextmanager
     async def guest(self) -> AsyncIterator[GuestDomain]:
-        """Raises: HypervisorError with what xl or Xen said; nothing of the domain is left."""
+        """Raises: ConfigError before anything is built; HypervisorError with what xl or Xen said,
+        nothing of the domain is left."""
         config, identity = self.config, self.config.uuid or uuid.uuid4()
         libxc, client = self.builder.libxc, self.store.client
+        if config.device_model_stubdomain_override:
+            StubSettings.of(config)
         with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
             rom = Path(directory, "direct-boot.rom")
             text = domain_config(config, identity, rom)

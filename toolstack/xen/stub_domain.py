@@ -18,10 +18,8 @@ from uuid import UUID
 
 import trio
 
-from handoff.errors import ConfigError
 from handoff.keys import HandoffKeys, StoreWrite, dm_argv, numbered, read_by
 from toolstack.config import GuestConfig
-from toolstack.config.parser import Atom
 from toolstack.device_model import REAP_S, relay_log
 from toolstack.domain_tree import MakeDirectory, Remove, SetTarget, Step, Transaction
 from toolstack.host import DeviceModelWish
@@ -30,13 +28,10 @@ from toolstack.store import Store
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.domain_config import config_text
 from toolstack.xen.machine import domain_end
+from toolstack.xen.stub_settings import StubSettings
 from toolstack.xen.terminal import pv_console, terminal
 from xenstore_sim.wire.names import DomId
 
-KEYS: Final = ("stubdomain_kernel", "stubdomain_ramdisk", "stubdomain_memory", "stubdomain_cmdline")
-"""xl's settings of a stub domain; nothing of them reaches the xl that builds the guest."""
-MEMORY_MIB: Final = 256
-"""Unless stubdomain_memory says otherwise: Python in an unpacked initramfs."""
 QUIET_S: Final = 0.5
 """So long without a line, and its console has no more: xenconsoled keeps the terminal open until
 the domain is destroyed."""
@@ -87,10 +82,10 @@ async def stub_domain(
 ) -> AsyncIterator[tuple[HandoffKeys, StubDomain]]:
     """A stub domain of `target`, running, while the context lasts.
 
-    Raises: ConfigError if the configuration names no kernel for it, HypervisorError.
+    Raises: ConfigError for its settings, HypervisorError.
     """
     identity, name = uuid.uuid4(), f"{config.name}-dm"
-    text = stub_config(config, name, identity)
+    text = stub_config(StubSettings.of(config), name, identity)
     async with builder.domain(name, text, identity) as domid:
         keys = HandoffKeys(domid, target.domid)
         builder.libxc.set_target(domid, target.domid)
@@ -144,33 +139,18 @@ def stub_steps(keys: HandoffKeys, target: UUID, argv: Sequence[str]) -> tuple[St
     )
 
 
-def stub_config(config: GuestConfig, name: str, identity: UUID) -> str:
-    """What xl builds. Raises: ConfigError if a file or the size is not named right."""
-    given = {
-        setting.name: setting.value.text
-        for setting in config.ignored
-        if setting.name in KEYS and isinstance(setting.value, Atom)
-    }
-    for key in ("stubdomain_kernel", "stubdomain_ramdisk"):
-        if not given.get(key):
-            raise ConfigError(
-                f"{key}: is missing: with device_model_stubdomain_override=1 the device model runs "
-                "in a domain of its own: name its kernel and its initramfs (docs/real-xen.md)"
-            )
-    memory = given.get("stubdomain_memory", str(MEMORY_MIB))
-    if not memory.isdecimal():
-        raise ConfigError(f"stubdomain_memory: {memory!r} is no number of MiB: write one")
-    extra = given.get("stubdomain_cmdline")
+def stub_config(settings: StubSettings, name: str, identity: UUID) -> str:
+    """What xl builds."""
     return config_text(
         (
             ("type", "pv"),
             ("name", name),
             ("uuid", str(identity)),
-            ("memory", int(memory)),
+            ("memory", settings.memory_mib),
             ("vcpus", 1),
-            ("kernel", given["stubdomain_kernel"]),
-            ("ramdisk", given["stubdomain_ramdisk"]),
-            ("cmdline", "console=hvc0 quiet" if extra is None else extra),
+            ("kernel", settings.kernel),
+            ("ramdisk", settings.ramdisk),
+            ("cmdline", settings.cmdline),
             ("on_poweroff", "preserve"),
             ("on_crash", "preserve"),
         )

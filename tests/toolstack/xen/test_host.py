@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from handoff.addresses import MIB
-from handoff.errors import HypervisorError
+from handoff.errors import ConfigError, HypervisorError
 from handoff.foreign_memory import ForeignMemory
 from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder, guest_config
@@ -34,7 +34,7 @@ async def store(autojump_clock: None) -> AsyncIterator[Store]:
 @contextmanager
 def host_on(xen: FakeXen, store: Store) -> Iterator[XenHost]:
     yield XenHost(
-        guest_config(Path("/kernel")),
+        replace(guest_config(Path("/kernel")), device_model_stubdomain_override=None),
         store,
         Builder(cast(Xl, xen.xl), Libxc(xen.libxc), Recorder()),
         lambda: ForeignMemory(xen.foreign),
@@ -102,6 +102,17 @@ async def test_a_domain_that_has_the_uuid_already_is_left_alone(xen: FakeXen, st
                 pytest.fail("there is one already")
     assert xen.xl.said == []
     assert 3 in xen.libxc.domains
+
+
+async def test_a_stub_domain_that_cannot_be_is_refused_before_its_guest_is_built(
+    xen: FakeXen, store: Store
+) -> None:
+    with host_on(xen, store) as host:
+        config = replace(host.config, device_model_stubdomain_override=True)
+        with pytest.raises(ConfigError, match="stubdomain_kernel: is missing"):
+            async with replace(host, config=config).guest():
+                pytest.fail("there is no guest")
+    assert xen.xl.said == []
 
 
 async def test_an_xl_that_built_nothing_is_not_believed(xen: FakeXen, store: Store) -> None:

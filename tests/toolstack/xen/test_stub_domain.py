@@ -13,20 +13,18 @@ import pytest
 import trio
 
 from handoff.confinement import Mode
-from handoff.errors import ConfigError
 from handoff.keys import dm_argv, numbered
 from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder
 from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
 from toolstack.config import GuestConfig, read_config
-from toolstack.config.parser import parse
 from toolstack.device_model import REAP_S
 from toolstack.host import DeviceModelWish
 from toolstack.store import Store, open_store
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.domain_config import domain_config
 from toolstack.xen.libxc import Libxc
-from toolstack.xen.stub_domain import Target, stub_config, stub_domain
+from toolstack.xen.stub_domain import Target, stub_domain
 from toolstack.xen.xl import Xl
 from xenstore_sim.wire.names import DomId
 
@@ -49,37 +47,8 @@ def config(text: str = TEXT) -> GuestConfig:
     return read_config(text, "guest.cfg")[0]
 
 
-def built(text: str) -> dict[str, str]:
-    made = parse(stub_config(config(text), "g-dm", IDENTITY), "made")
-    return {statement.name: str(statement.value) for statement in made.statements}
-
-
-def test_its_kernel_and_its_initramfs_are_the_operators() -> None:
-    given = built(TEXT)
-    assert (given["type"], given["name"], given["uuid"]) == ("pv", "g-dm", str(IDENTITY))
-    assert (given["kernel"], given["ramdisk"]) == ("/stub/vmlinuz", "/stub/initrd")
-    assert (given["memory"], given["cmdline"]) == ("256", "console=hvc0 quiet")
-
-
-def test_its_size_and_its_command_line_can_be_chosen() -> None:
-    given = built(TEXT + 'stubdomain_memory=192\nstubdomain_cmdline="console=hvc0"\n')
-    assert (given["memory"], given["cmdline"]) == ("192", "console=hvc0")
-
-
 def test_the_xl_that_builds_the_guest_hears_nothing_of_it() -> None:
     assert "stubdom" not in domain_config(config(), IDENTITY, Path("/rom"))
-
-
-@pytest.mark.parametrize("key", ["stubdomain_kernel", "stubdomain_ramdisk"])
-def test_a_stub_domain_without_its_files_is_refused_by_the_key(key: str) -> None:
-    text = "".join(line + "\n" for line in TEXT.splitlines() if not line.startswith(key))
-    with pytest.raises(ConfigError, match=f"{key}: is missing"):
-        stub_config(config(text), "g-dm", IDENTITY)
-
-
-def test_a_size_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stubdomain_memory: 'much' is no number of MiB"):
-        stub_config(config(TEXT + 'stubdomain_memory="much"\n'), "g-dm", IDENTITY)
 
 
 @dataclass
