@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from handoff.errors import MachineError, printable
+from toolstack.xen.program import run_to_end
 
 PROGRAM: Final = (sys.executable, "-I", "-m", "devicemodel", "rom")
 WRITE_S: Final = 60.0
@@ -20,18 +21,9 @@ WRITE_S: Final = 60.0
 
 async def write_option_rom(path: Path) -> None:
     """Raises: MachineError if no device model of ours is installed."""
-    done = None
-    with trio.move_on_after(WRITE_S):
-        done = await trio.run_process(
-            PROGRAM,
-            capture_stdout=True,
-            capture_stderr=True,
-            check=False,
-            # An interrupt at our terminal is ours to pass on.
-            start_new_session=True,
-        )
-    if done is None or done.returncode != 0 or done.stdout[:2] != b"\x55\xaa":
-        words = b"no end" if done is None else done.stderr
+    ended = await run_to_end(PROGRAM, WRITE_S)
+    if ended is None or ended.status != 0 or ended.stdout[:2] != b"\x55\xaa":
+        words = b"no end" if ended is None else ended.stderr
         said = printable(words.decode("utf-8", "replace").strip(), 200)
         raise MachineError(f"`devicemodel rom` writes no option ROM: {said}")
-    await trio.Path(path).write_bytes(done.stdout)
+    await trio.Path(path).write_bytes(ended.stdout)

@@ -7,16 +7,16 @@ import subprocess
 from dataclasses import dataclass
 from typing import Final
 
-import trio
-
 from handoff.errors import HypervisorError, printable
+from toolstack.xen.program import run_to_end
 
 CREATE_S: Final = 120.0
 """Longest wait for a domain to be built: libxl's own waits, for the device model and for
 backends, are shorter."""
 DESTROY_S: Final = 60.0
-_WORDS_MAX: Final = 600
-_LAST_LINES: Final = 4
+_WORDS_MAX: Final = 800
+_FIRST_LINES: Final = 3
+_LAST_LINES: Final = 2
 
 
 class XlFailed(HypervisorError):
@@ -49,23 +49,22 @@ class Xl:
         await self._run(DESTROY_S, "destroy", str(domid))
 
     async def _run(self, limit_s: float, *words: str) -> None:
-        """It has a session of its own: an interrupt at our terminal would leave half a domain."""
-        argv = [self.program, *words]
-        done = None
-        with trio.move_on_after(limit_s):
-            try:
-                done = await trio.run_process(
-                    argv,
-                    capture_stdout=True,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise HypervisorError(f"{self.program}: {error.strerror}") from error
-        if done is None:
+        """An interrupt at our terminal does not reach it: it would leave half a domain."""
+        try:
+            ended = await run_to_end([self.program, *words], limit_s, stderr=subprocess.STDOUT)
+        except OSError as error:
+            raise HypervisorError(f"{self.program}: {error.strerror}") from error
+        if ended is None:
             raise HypervisorError(f"`xl {words[0]}` did not end within {limit_s:g} s")
-        if done.returncode != 0:
-            lines = done.stdout.decode("utf-8", "replace").strip().splitlines()
-            said = printable(" / ".join(lines[-_LAST_LINES:]), _WORDS_MAX)
-            raise XlFailed(f"`xl {words[0]}` failed (status {done.returncode}): {said}")
+        if ended.status != 0:
+            raise XlFailed(
+                f"`xl {words[0]}` failed (status {ended.status}): {_shown(ended.stdout)}"
+            )
+
+
+def _shown(said: bytes) -> str:
+    """Its lines, on one: the first say why, the last what follows from it."""
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    if len(lines) > _FIRST_LINES + _LAST_LINES:
+        lines[_FIRST_LINES:-_LAST_LINES] = ["..."]
+    return printable(" / ".join(lines), _WORDS_MAX)

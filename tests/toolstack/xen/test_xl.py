@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from handoff.errors import HypervisorError
-from toolstack.xen.xl import Xl
+from toolstack.xen.xl import Xl, XlFailed
 
 
 def program(directory: Path, script: str) -> Xl:
@@ -30,11 +30,13 @@ async def test_an_interrupt_at_our_terminal_does_not_reach_it(tmp_path: Path) ->
     assert int((tmp_path / "session").read_text()) != os.getsid(0)
 
 
-async def test_a_failure_has_the_last_words(tmp_path: Path) -> None:
-    xl = program(tmp_path, "seq 9; echo 'libxl: \033[1mno memory' >&2; exit 3")
-    with pytest.raises(HypervisorError) as failed:
+async def test_a_failure_has_its_reason_and_its_last_words(tmp_path: Path) -> None:
+    xl = program(tmp_path, "echo 'libxl: \033[1mno kernel' >&2; seq 9; exit 3")
+    with pytest.raises(XlFailed) as failed:
         await xl.destroy(5)
-    assert str(failed.value) == ("`xl destroy` failed (status 3): 7 / 8 / 9 / libxl: ?[1mno memory")
+    assert str(failed.value) == (
+        "`xl destroy` failed (status 3): libxl: ?[1mno kernel / 1 / 2 / ... / 8 / 9"
+    )
 
 
 async def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:
