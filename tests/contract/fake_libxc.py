@@ -31,7 +31,7 @@ class FakeLibxc:
         """errno of whatever is asked of a domain that exists"""
         for name in ("interface_open", "interface_close", "domain_getinfolist"):
             self._export(name)
-        for name in ("pause", "unpause", "set_target"):
+        for name in ("unpause", "set_target"):
             self._export(f"domain_{name}")
 
     def _export(self, name: str) -> None:
@@ -60,12 +60,6 @@ class FakeLibxc:
     def _known(self, domid: Any) -> FakeDomain | None:
         ctypes.set_errno(self.refuses or errno.ESRCH)
         return None if self.refuses else self.domains.get(domid.value)
-
-    def _domain_pause(self, handle: Any, domid: Any) -> int:
-        if (domain := self._known(domid)) is None:
-            return -1
-        domain.pauses += 1
-        return 0
 
     def _domain_unpause(self, handle: Any, domid: Any) -> int:
         if (domain := self._known(domid)) is None:

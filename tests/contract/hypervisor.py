@@ -38,15 +38,8 @@ def a_paused_domain_is_neither_dying_nor_down(libxc: Libxc, domid: DomId, uuid: 
     assert (info.paused, info.dying, info.shutdown) == (True, False, None)
 
 
-def pausing_counts(libxc: Libxc, domid: DomId, uuid: UUID) -> None:
-    libxc.pause(domid)
-    libxc.unpause(domid)
-    a_paused_domain_is_neither_dying_nor_down(libxc, domid, uuid)
-
-
 def what_is_asked_of_nobody_is_refused_by_name(libxc: Libxc, domid: DomId, uuid: UUID) -> None:
     attempts: tuple[Callable[[], object], ...] = (
-        lambda: libxc.pause(NOBODY),
         lambda: libxc.unpause(NOBODY),
         lambda: libxc.set_target(NOBODY, domid),
     )
@@ -59,6 +52,5 @@ RULES: tuple[Rule, ...] = (
     a_domain_is_found_by_its_uuid_and_by_its_domid,
     what_does_not_exist_is_not_found,
     a_paused_domain_is_neither_dying_nor_down,
-    pausing_counts,
     what_is_asked_of_nobody_is_refused_by_name,
 )

@@ -97,10 +97,6 @@ class Libxc:
             info = self._first_from(DomId(info.domid + 1))
         return info
 
-    def pause(self, domid: DomId) -> None:
-        """Raises: HypervisorError."""
-        self._call("pause", domid, self._library.xc_domain_pause)
-
     def unpause(self, domid: DomId) -> None:
         """Raises: HypervisorError."""
         self._call("unpause", domid, self._library.xc_domain_unpause)
