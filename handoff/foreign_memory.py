@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from handoff.addresses import PAGE, GpaRange, size_text
 from handoff.errors import HypervisorError, RamAccessError
+from handoff.xen_logger import silent_logger
 from xenstore_sim.wire.names import DomId
 
 SONAME: Final = "libxenforeignmemory.so.1"
@@ -57,7 +58,8 @@ class ForeignMemory:
             _require_device()
         self._library = library
         _declare(self._library)
-        handle = self._library.xenforeignmemory_open(None, 0)
+        self._logger = silent_logger()
+        handle = self._library.xenforeignmemory_open(self._logger.address, 0)
         if not handle:
             raise _not_opened(ctypes.get_errno())
         self._handle = ctypes.c_void_p(handle)
@@ -139,7 +141,7 @@ def _declare(library: Any) -> None:
 
 
 def _require_device() -> None:
-    """Raises: HypervisorError. The library would write lines of its own to standard error."""
+    """Raises: HypervisorError, with the device in it: the library's errno does not tell which."""
     codes = []
     for device in DEVICES:
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from tests.contract.fake_xen import ForeignFunction
+from tests.contract.fake_xen import ForeignFunction, log
 
 
 @dataclass
@@ -37,7 +37,10 @@ class FakeLibxc:
     def _export(self, name: str) -> None:
         setattr(self, f"xc_{name}", ForeignFunction(getattr(self, f"_{name}")))
 
-    def _interface_open(self, logger: None, dom_logger: None, flags: int) -> int | None:
+    def _interface_open(self, logger: int | None, dom_logger: int | None, flags: int) -> int | None:
+        self._logger = logger
+        if self.open_errno:
+            log(logger, "Could not obtain handle on privileged command interface")
         ctypes.set_errno(self.open_errno)
         return None if self.open_errno else 0x1CE
 
@@ -58,6 +61,8 @@ class FakeLibxc:
         return 1
 
     def _known(self, domid: Any) -> FakeDomain | None:
+        if self.refuses:
+            log(self._logger, "do_domctl failed")
         ctypes.set_errno(self.refuses or errno.ESRCH)
         return None if self.refuses else self.domains.get(domid.value)
 

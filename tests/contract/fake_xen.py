@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from handoff.addresses import PAGE, Gpa, GpaRange
+from handoff.xen_logger import XenLogger
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.mmap.restype = ctypes.c_void_p
@@ -35,6 +36,14 @@ class ForeignFunction:
 
     def __call__(self, *arguments: Any) -> Any:
         return self._body(*arguments)
+
+
+def log(logger: int | None, words: str) -> None:
+    """As Xen's libraries do: to the logger they were given, or to standard error."""
+    if logger is None:
+        os.write(2, f"xc: error: {words}\n".encode())
+        return
+    XenLogger.from_address(logger).vmessage(logger, 6, -1, b"xc", words.encode(), None)
 
 
 class FakeForeignMemory:
@@ -61,8 +70,10 @@ class FakeForeignMemory:
         for name in ("open", "close", "restrict", "map", "unmap"):
             setattr(self, f"xenforeignmemory_{name}", ForeignFunction(getattr(self, f"_{name}")))
 
-    def _open(self, logger: None, flags: int) -> int | None:
+    def _open(self, logger: int | None, flags: int) -> int | None:
+        self._logger = logger
         if self.open_errno:
+            log(logger, "Failed to open handle")
             ctypes.set_errno(self.open_errno)
             return None
         return _HANDLE
@@ -89,6 +100,7 @@ class FakeForeignMemory:
     ) -> int | None:
         assert handle.value == _HANDLE
         if self.only not in (None, domid):
+            log(self._logger, "ioctl failed")
             ctypes.set_errno(errno.EPERM)
             return None
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS

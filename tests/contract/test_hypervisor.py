@@ -60,6 +60,17 @@ def test_a_control_interface_that_is_closed_to_us_is_told_as_that(xen: FakeLibxc
         Libxc(xen)
 
 
+def test_the_library_adds_no_lines_of_its_own_to_ours(
+    libxc: Libxc, xen: FakeLibxc, capfd: pytest.CaptureFixture[str]
+) -> None:
+    xen.refuses = xen.open_errno = errno.EPERM
+    with pytest.raises(HypervisorError, match="refused to unpause"):
+        libxc.unpause(DOMID)
+    with pytest.raises(HypervisorError, match="cannot be opened"):
+        Libxc(xen)
+    assert capfd.readouterr().err == ""
+
+
 def sysfs(directory: Path, kind: str = "xen") -> Path:
     (directory / "version").mkdir()
     (directory / "type").write_text(f"{kind}\n")

@@ -83,13 +83,16 @@ def test_a_host_without_memory_for_mappings_is_told_as_that(domain: Domain) -> N
         domain.ram.read(page(3))
 
 
-def test_a_restricted_handle_reaches_its_target_and_nobody_else(domain: Domain) -> None:
+def test_a_restricted_handle_reaches_its_target_and_nobody_else(
+    domain: Domain, capfd: pytest.CaptureFixture[str]
+) -> None:
     domain.memory.restrict(TARGET)
     domain.ram.write(Gpa(0), b"mine")
     other = ForeignRam(domain.memory, DomId(6), (WHOLE,))
     with pytest.raises(HypervisorError, match=r"may not map.*domain 6 is not its target"):
         other.read(page(0))
     assert domain.ram.read(GpaRange(Gpa(0), 4)) == b"mine"
+    assert capfd.readouterr().err == "", "the library is not to write lines of its own"
 
 
 def test_a_kernel_that_restricts_no_handle_is_refused(domain: Domain) -> None:

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from handoff.errors import HypervisorError
 from handoff.foreign_memory import load_library
+from handoff.xen_logger import silent_logger
 from xenstore_sim.wire.names import DomId
 
 HYPERVISOR: Final = Path("/sys/hypervisor")
@@ -70,7 +71,8 @@ class Libxc:
         self._library = library
         library.xc_interface_open.restype = ctypes.c_void_p
         library.xc_interface_open.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint]
-        handle = library.xc_interface_open(None, None, 0)
+        self._logger = silent_logger()
+        handle = library.xc_interface_open(self._logger.address, self._logger.address, 0)
         if not handle:
             reason = os.strerror(ctypes.get_errno())
             raise HypervisorError(
