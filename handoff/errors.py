@@ -137,10 +137,13 @@ class StageTimeout(HandoffError):
     seconds: float
     option: str = "--stage-timeout"
     """of the program that waited: allows more"""
+    last_words: str = ""
+    """of the device model, where it was waited for"""
 
     def __str__(self) -> str:
+        heard = f" (its last words: {self.last_words})" if self.last_words else ""
         return (
-            f"nothing after {self.seconds:g} s while waiting for {self.awaited}: "
+            f"nothing after {self.seconds:g} s while waiting for {self.awaited}{heard}: "
             f"see the logs with --verbose, or allow more with {self.option}"
         )
 

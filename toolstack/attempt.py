@@ -81,7 +81,7 @@ async def follow(
     side = ToolstackSide(attempt.generation, attempt.memory.ranges)
     send, receive = trio.open_memory_channel[Event](_EVENTS_BOUND)
     async with AsyncExitStack() as stack:
-        follower = _Follower(attempt, client, side, progress, stack)
+        follower = _Follower(attempt, client, process, side, progress, stack)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_watch_answers, client, attempt.keys, send)
             nursery.start_soon(_watch_process, client, attempt.keys, process, send)
@@ -99,12 +99,14 @@ class _Follower:
         self,
         attempt: Attempt,
         client: Client,
+        process: RunningDeviceModel,
         side: ToolstackSide,
         progress: Progress,
         stack: AsyncExitStack,
     ) -> None:
         self._attempt = attempt
         self._client = client
+        self._process = process
         self._side = side
         self._progress = progress
         self._stack = stack
@@ -118,7 +120,7 @@ class _Follower:
             with trio.move_on_at(deadline) as scope:
                 event = await events.receive()
             if scope.cancelled_caught:
-                event = DeadlinePassed(timeout)
+                event = DeadlinePassed(timeout, self._process.last_words)
             todo = list(self._side.handle(event))
             while todo:
                 command = todo.pop(0)
@@ -149,7 +151,7 @@ class _Follower:
                     if isinstance(command, ReadError):
                         return ErrorRead(await self._client.read_or_none(keys.error))
                     return ReportRead(await self._client.transaction(self._read_report))
-                return DeadlinePassed(self._attempt.stage_timeout_s)
+                return DeadlinePassed(self._attempt.stage_timeout_s, self._process.last_words)
             case PrepareMachine(report):
                 await self._start_machine(report)
                 return MachinePrepared()

@@ -102,8 +102,8 @@ class DeviceModelProcess:
         """pidfds of what it started, by their pids: the one who writes guest RAM, if that is
         confined in a pid namespace, whose waiter is all that we started"""
         self.log_ended = trio.Event()
-        self.last_line = ""
-        """of its log, printable and cut"""
+        self.last_words = ""
+        """its log's last line, printable and cut"""
 
     @property
     def pid(self) -> int:
@@ -117,7 +117,7 @@ class DeviceModelProcess:
         # The pipe ends with the process; what is still in it is worth reading.
         with trio.move_on_after(REAP_S):
             await self.log_ended.wait()
-        return f"{how}, its last words: {self.last_line}" if self.last_line else how
+        return f"{how}, its last words: {self.last_words}" if self.last_words else how
 
     def look_inside(self) -> None:
         """Remembers what it started, which nobody finds any more when its waiter is killed."""
@@ -130,7 +130,7 @@ class DeviceModelProcess:
         """Takes a line of its log; it tells there that it has confined itself."""
         if not self._inside:
             self.look_inside()
-        self.last_line = line
+        self.last_words = line
 
     async def reap(self) -> None:
         """Kills it if it still runs and waits until it is gone, at most REAP_S seconds."""
@@ -269,7 +269,6 @@ def _tell(
 class _Logging(Protocol):
     """Whose log it is."""
 
-    last_line: str
     log_ended: trio.Event
 
     def heard(self, line: str) -> None: ...
@@ -283,11 +282,11 @@ async def relay_log(pipe: trio.abc.ReceiveStream, progress: Progress, process: _
     def relay(line: bytes) -> None:
         nonlocal shown
         # A terminal ends its lines with a carriage return, too.
-        text = line.rstrip(b"\r").decode("utf-8", "replace")
-        process.heard(printable(text, LOG_LINE_MAX))
+        text = printable(line.rstrip(b"\r").decode("utf-8", "replace"), LOG_LINE_MAX)
+        process.heard(text)
         shown += 1
         if shown <= LOG_LINES_MAX:
-            progress.log("device model", process.last_line)
+            progress.log("device model", text)
         elif shown == LOG_LINES_MAX + 1:
             progress.log("device model", "... (the rest of its log is not shown)")
 

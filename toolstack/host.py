@@ -106,6 +106,10 @@ class DeviceModelWish:
 class RunningDeviceModel(Protocol):
     """A device model that was started."""
 
+    @property
+    def last_words(self) -> str:
+        """Of its log: the line that tells most of where it is, or was; empty if it wrote none."""
+
     async def wait(self) -> str:
         """Waits for its end; says how it ended: `exit status 15, its last words: ...`."""
 

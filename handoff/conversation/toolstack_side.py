@@ -66,6 +66,8 @@ class DeviceModelEnded:
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     seconds: float
+    last_words: str = ""
+    """of the device model"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,8 @@ class ToolstackSide:
                 )
             case Lost(error):
                 raise error
-            case DeadlinePassed(seconds):
-                raise StageTimeout(self.awaited, seconds)
+            case DeadlinePassed(seconds, last_words):
+                raise StageTimeout(self.awaited, seconds, last_words=last_words)
 
     def _answer(self, answer: Answer) -> tuple[Command, ...]:
         if answer.generation != self.generation:

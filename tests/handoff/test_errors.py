@@ -59,6 +59,11 @@ def test_exit_codes_stay_clear_of_those_a_shell_uses() -> None:
             "nothing after 30 s while waiting for the device model to be moved: see the logs "
             "with --verbose, or allow more with --stage-timeout",
         ),
+        (
+            StageTimeout("the device model to be moved", 30.0, last_words="verified"),
+            "nothing after 30 s while waiting for the device model to be moved (its last words: "
+            "verified): see the logs with --verbose, or allow more with --stage-timeout",
+        ),
     ],
 )
 def test_an_error_says_what_where_and_what_to_do(error: HandoffError, text: str) -> None:

@@ -156,7 +156,7 @@ BUGS = (
     Bug(
         "dom0 ignores its deadline",
         ToolstackSide,
-        "raise StageTimeout(self.awaited, seconds)",
+        "raise StageTimeout(self.awaited, seconds, last_words=last_words)",
         "return ()",
         HOSTILE_S,
         "a run that no deadline ends",

@@ -139,6 +139,7 @@ class FakeProcess:
     """A device model's process as far as anybody waits for it; ends when told to."""
 
     def __init__(self) -> None:
+        self.last_words = ""
         self._ended = trio.Event()
         self._how = ""
 

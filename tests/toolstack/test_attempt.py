@@ -181,11 +181,13 @@ async def test_silence_ends_after_the_stages_time(
     scene: Scene, autojump_clock: trio.testing.MockClock
 ) -> None:
     before = trio.current_time()
+    scene.process.last_words = "sandbox: seccomp"
     error = await scene.refusal(_silence)
     assert isinstance(error, StageTimeout)
     assert trio.current_time() - before == pytest.approx(30)
     assert error.seconds == 30
     assert "discover the offer" in str(error)
+    assert "its last words: sandbox: seccomp" in str(error)
     assert "--stage-timeout" in str(error)
 
 

@@ -64,7 +64,7 @@ async def test_it_gets_its_connection_guest_ram_its_log_and_nothing_else(tmp_pat
         )
         progress = Recorder()
         async with running(program, progress, "-xen-domid", "7") as (process, _):
-            assert await process.wait() == f"exit status 0, its last words: {process.last_line}"
+            assert await process.wait() == f"exit status 0, its last words: {process.last_words}"
         environment, fds, arguments = (line for _, line in progress.lines)
         words = arguments.split()
         options = dict(zip(words[::2], words[1::2], strict=True))
@@ -179,7 +179,7 @@ time.sleep(600)
 async def test_what_it_started_is_gone_with_it_though_its_log_ended_before() -> None:
     async with running(PARENT_OF_A_SILENT_CHILD, Recorder()) as (process, _):
         await process.log_ended.wait()
-    assert not at_work(int(process.last_line))
+    assert not at_work(int(process.last_words))
 
 
 SILENT_INSIDE = """

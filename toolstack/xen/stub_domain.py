@@ -35,6 +35,9 @@ from xenstore_sim.wire.names import DomId
 QUIET_S: Final = 0.5
 """So long without a line, and its console has no more: xenconsoled keeps the terminal open until
 the domain is destroyed."""
+_PANIC: Final = "Kernel panic"
+_OFF: Final = "] reboot: "
+"""Linux's own words. Source: its kernel/panic.c and kernel/reboot.c."""
 
 
 @dataclass(slots=True)
@@ -44,15 +47,17 @@ class StubDomain:
     domid: DomId
     builder: Builder
     store: Store
-    last_line: str
+    last_words: str
     log_ended: trio.Event
     lines: int = 0
     """heard so far"""
 
     def heard(self, line: str) -> None:
-        """Takes a line of its console."""
-        self.last_line = line
+        """Takes a line of its console. A kernel's trace, and that it is off, tell less than what
+        was said before."""
         self.lines += 1
+        if not (_OFF in line or _PANIC in self.last_words):
+            self.last_words = line
 
     async def wait(self) -> str:
         end = await domain_end(self.store.client, self.builder.libxc, self.domid)
@@ -63,7 +68,7 @@ class StubDomain:
                 with trio.move_on_after(QUIET_S):
                     await self.log_ended.wait()
         how = f"its stub domain {end.reason.value}: {end.detail}"
-        return f"{how}, its last words: {self.last_line}" if self.last_line else how
+        return f"{how}, its last words: {self.last_words}" if self.last_words else how
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,32 @@ async def test_it_is_told_its_target_and_its_arguments_and_then_let_go(scene: Sc
     assert scene.xen.xl.said == ["create", f"destroy {DOMID}"]
 
 
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [
+        (("verified", "[    3.8] reboot: System halted"), "verified"),
+        (
+            (
+                "[    8.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000",
+                "[    8.5] CPU: 0 PID: 1 Comm: init Not tainted 6.1.0-56-amd64",
+                "[    8.6] Kernel Offset: disabled",
+            ),
+            "[    8.5] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000000",
+        ),
+        ((), ""),
+    ],
+    ids=["power off", "panic", "nothing"],
+)
+async def test_its_last_words_are_those_that_say_why(
+    scene: Scene, said: tuple[str, ...], last: str
+) -> None:
+    target = Target(TARGET, IDENTITY, ())
+    async with stub_domain(scene.builder, scene.store, config(), target, WISH) as (_, running):
+        for line in said:
+            running.heard(line)
+        assert running.last_words == last
+
+
 async def test_its_end_is_the_device_models(scene: Scene) -> None:
     target = Target(TARGET, IDENTITY, ())
     async with stub_domain(scene.builder, scene.store, config(), target, WISH) as (_, running):

@@ -1,15 +1,18 @@
-"""A Linux stub domain whose only program is our device model."""
+"""Linux stub domains: one whose only program is our device model, and one that has only busybox."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+from tests.xen.bed.recipe import BUSYBOX
 from tests.xen.project import STUBDOM_ARCHIVE
+from toolstack.images.cpio import archive, character_device, directory, regular
 
 KERNEL: Final = Path("/guest/vmlinuz")
 PACKAGES: Final = Path("/guest/stub.cpio.lz4")
 RAMDISK: Final = Path("/run/stubdom.img")
+SMALL_RAMDISK: Final = Path("/run/small.img")
 
 
 def ramdisk() -> Path:
@@ -17,3 +20,16 @@ def ramdisk() -> Path:
     if not RAMDISK.exists():
         RAMDISK.write_bytes(Path("/", STUBDOM_ARCHIVE).read_bytes() + PACKAGES.read_bytes())
     return RAMDISK
+
+
+def small_ramdisk(init: str) -> Path:
+    """An initramfs that is there in seconds; init: what its shell does, on the console."""
+    script = f"#!/bin/busybox sh\nexec </dev/console >/dev/console 2>&1\n{init}"
+    entries = (
+        *(directory(name) for name in ("bin", "dev")),
+        character_device("dev/console", 5, 1),
+        regular("bin/busybox", Path("/", BUSYBOX).read_bytes(), 0o755),
+        regular("init", script.encode(), 0o755),
+    )
+    SMALL_RAMDISK.write_bytes(archive(entries))
+    return SMALL_RAMDISK
