@@ -4,8 +4,9 @@
 ;
 ;     nasm -f bin -o rom.bin rom.asm
 ;
-; rom.bin is committed beside this file. Two fields are left for rom.py, which makes the ROM
-; that firmware gets: block_gpa (offset 8) and the checksum byte (offset 7).
+; rom.bin is committed beside this file. It is the ROM for a block at the known location, as an
+; emulated PCI device takes it. For another place rom.py changes two fields: block_gpa (offset 8)
+; and the checksum byte (offset 7).
 ;
 ; Laws this code keeps, and where they come from:
 ;  * It runs at any segment and never writes to itself. Firmware places option ROMs where it
@@ -21,6 +22,7 @@
 
 %define ROM_BLOCKS 5                    ; of 512 bytes
 %define DEFAULT_BLOCK 0x001f0000
+%define CHECKSUM 0x47                   ; all bytes add up to 0; a test tells it anew
 
 %include "layout.asm"
 %include "modes.asm"
@@ -36,9 +38,9 @@ ORG 0
 init:                                   ; offset 3: called once, when the ROM is found
         mov ax, 0x0020                  ; PnP BIOS: an IPL device is attached
         retf
-        db 0                            ; 7: checksum, see rom.py
+        db CHECKSUM                     ; 7
 block_gpa:
-        dd DEFAULT_BLOCK                ; 8: where the parameter block is, see rom.py
+        dd DEFAULT_BLOCK                ; 8: where the parameter block is
         db 'direct boot', 0             ; 0x0c: a name for hex dumps
         dw pcir                         ; 0x18
         dw pnp                          ; 0x1a

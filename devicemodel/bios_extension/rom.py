@@ -1,8 +1,9 @@
 """The option ROM's bytes, told where its parameter block lies; and a check of such bytes.
 
-The code is rom.asm, assembled to rom.bin; here only two fields are filled in. Sources: Plug and
-Play BIOS specification 1.0A section 3 (option ROM header, expansion header, BEV); BIOS Boot
-Specification 1.01; PCI Firmware Specification 3.0 section 5.1 (PCI data structure).
+The code is rom.asm, assembled to rom.bin, the ROM for a block at the known location; for another
+place two fields are changed here. Sources: Plug and Play BIOS specification 1.0A section 3 (option
+ROM header, expansion header, BEV); BIOS Boot Specification 1.01; PCI Firmware Specification 3.0
+section 5.1 (PCI data structure).
 """
 
 from __future__ import annotations

@@ -8,12 +8,10 @@ from every domain but its target, but not from the rest of xenstore, which knows
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -31,7 +29,7 @@ from toolstack.xen.domain_config import domain_config
 from toolstack.xen.libxc import Libxc, require_dom0
 from toolstack.xen.machine import DomainMachine
 from toolstack.xen.memory import XenMemory, domain_memory
-from toolstack.xen.option_rom import write_option_rom
+from toolstack.xen.option_rom import option_rom
 from toolstack.xen.store import connect, forget, host_store
 from toolstack.xen.stub_domain import Target, stub_domain
 from toolstack.xen.stub_settings import StubSettings
@@ -75,15 +73,12 @@ class XenHost:
         libxc, client = self.builder.libxc, self.store.client
         if config.device_model_stubdomain_override:
             StubSettings.of(config)
-        with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
-            rom = Path(directory, "direct-boot.rom")
-            text = domain_config(config, identity, rom)
-            await write_option_rom(rom)
-            async with self.builder.domain(config.name, text, identity) as domid:
-                with closing(self.open_memory()) as memory:
-                    memory.restrict(domid)
-                    ram = domain_memory(memory, domid)
-                    yield XenGuest(domid, identity, ram, client, libxc)
+        text = domain_config(config, identity, option_rom())
+        async with self.builder.domain(config.name, text, identity) as domid:
+            with closing(self.open_memory()) as memory:
+                memory.restrict(domid)
+                ram = domain_memory(memory, domid)
+                yield XenGuest(domid, identity, ram, client, libxc)
 
     @asynccontextmanager
     async def device_model(

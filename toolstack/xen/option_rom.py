@@ -1,29 +1,31 @@
 """The BIOS extension as a file: on Xen it is the expansion ROM of a PCI device.
 
-Its bytes are the same for every guest. The device model's program writes them, as dom0 knows of
-option ROMs nothing.
+Its bytes are the same for every guest: the file is part of the installed device model, so the two
+are of one version, and no program has to be started to write it. To dom0 they are opaque.
 """
 
 from __future__ import annotations
 
-import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import trio
+from handoff.errors import MachineError
 
-from handoff.errors import MachineError, printable
-from toolstack.xen.program import run_to_end
-
-PROGRAM: Final = (sys.executable, "-I", "-m", "devicemodel", "rom")
-WRITE_S: Final = 60.0
+PACKAGE: Final = "devicemodel"
+"""Found, not imported: nothing of it runs in dom0's toolstack."""
+FILE: Final = Path("bios_extension", "rom.bin")
 
 
-async def write_option_rom(path: Path) -> None:
-    """Raises: MachineError if no device model of ours is installed."""
-    ended = await run_to_end(PROGRAM, WRITE_S)
-    if ended is None or ended.status != 0 or ended.stdout[:2] != b"\x55\xaa":
-        words = b"no end" if ended is None else ended.stderr
-        said = printable(words.decode("utf-8", "replace").strip(), 200)
-        raise MachineError(f"`devicemodel rom` writes no option ROM: {said}")
-    await trio.Path(path).write_bytes(ended.stdout)
+def option_rom(package: str = PACKAGE) -> Path:
+    """Where it is installed. Raises: MachineError if no device model of ours is."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise MachineError(
+            f"no Python package {package}, which has the option ROM: install the device model "
+            "where the toolstack is installed"
+        )
+    rom = Path(spec.origin).parent / FILE
+    if not rom.is_file():
+        raise MachineError(f"no option ROM at {rom}: install the device model anew")
+    return rom

@@ -24,6 +24,11 @@ def test_the_committed_bytes_are_what_the_source_assembles_to(tmp_path: Path) ->
     assert assemble(SOURCE, tmp_path / "rom.bin") == ASSEMBLED.read_bytes()
 
 
+def test_the_committed_bytes_are_the_rom_for_a_block_at_the_known_location() -> None:
+    committed = ASSEMBLED.read_bytes()
+    assert committed == rom_image(), f"CHECKSUM in rom.asm must be {rom_image()[7]:#x}"
+
+
 def test_firmware_finds_signature_length_and_checksum() -> None:
     image = rom_image()
     assert image[:2] == b"\x55\xaa"
