@@ -13,7 +13,7 @@ import trio
 from handoff.single_error import innermost
 
 KEPT_BYTES: Final = 64 << 10
-"""Of a stream's beginning, and as much of its end: an option ROM fits into half of them."""
+"""Of a stream's beginning, and as much of its end."""
 
 
 @dataclass(frozen=True, slots=True)
