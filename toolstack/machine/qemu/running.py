@@ -74,7 +74,11 @@ class RunningQemu:
         try:
             with trio.fail_after(COMMAND_TIMEOUT_S):
                 await self._session.execute("cont")
-        except (QmpClosed, QmpRefused, QmpViolation) as error:
+        except QmpClosed as error:
+            status = await self._exit_status()
+            how = error if status is None else exit_text(status, last_line(self._stderr))
+            raise MachineError(f"the guest cannot be unpaused: {how}") from error
+        except (QmpRefused, QmpViolation) as error:
             raise MachineError(f"the guest cannot be unpaused: {error}") from error
         except trio.TooSlowError as error:
             raise MachineError(f"QEMU did not unpause in {COMMAND_TIMEOUT_S:g} s") from error

@@ -90,8 +90,18 @@ async def test_unpause_without_an_answer_meets_a_deadline(
         await impostor.running.unpause()
 
 
-async def test_unpause_of_a_machine_that_is_gone_is_told(
+async def test_unpause_of_a_machine_that_is_gone_tells_how_it_went(
     impostor: Impostor, nursery: trio.Nursery
+) -> None:
+    await impostor.negotiated(nursery)
+    os.kill(impostor.running.pid, signal.SIGKILL)
+    impostor.qmp.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(MachineError, match="cannot be unpaused: QEMU was killed by SIGKILL"):
+        await impostor.running.unpause()
+
+
+async def test_unpause_of_a_machine_that_stays_without_its_monitor_is_told(
+    impostor: Impostor, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
     await impostor.negotiated(nursery)
     impostor.qmp.shutdown(socket.SHUT_RDWR)
