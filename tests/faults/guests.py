@@ -40,7 +40,7 @@ class Guest:
 
 
 def write_guest(directory: Path, name: str, kind: Kind) -> Guest:
-    """A guest's configuration and images. In the emulator it reads its ramdisk itself, slowly;
+    """A guest's configuration and images. Where it runs it reads its ramdisk itself, slowly;
     otherwise that is large enough to be damaged in the middle."""
     images = {"kernel": kernel_path().read_bytes(), "ramdisk": INITRD}
     files = {"kernel": kernel_path(), "ramdisk": initrd_path()}

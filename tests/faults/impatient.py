@@ -11,11 +11,14 @@ import fcntl
 import os
 import sys
 import tempfile
+from functools import partial
 from typing import Any
 
 import toolstack.create
 import toolstack.domains
 import toolstack.machine.emulator.machine
+import toolstack.machine.qemu
+import toolstack.machine.qemu.running
 import toolstack.store
 from toolstack.__main__ import main
 
@@ -45,6 +48,9 @@ if __name__ == "__main__":
     toolstack.store.CONNECT_S = toolstack.store.ANSWER_S = ANSWER_S
     toolstack.create.CLEAN_UP_S = toolstack.domains.CLEAN_UP_S = CLEAN_UP_S
     toolstack.machine.emulator.machine._START_SECONDS = START_S
+    toolstack.machine.qemu.running.COMMAND_TIMEOUT_S = ANSWER_S
+    qemu = partial(toolstack.machine.qemu.QemuMachine, start_timeout_s=START_S)
+    toolstack.machine.qemu.QemuMachine = qemu  # type: ignore[misc, assignment]
     if directory := os.environ.get(RAM_LIMIT_DIRECTORY):
         _ram_in(directory)
     sys.argv[0] = "toolstack"

@@ -11,11 +11,11 @@ import trio
 from handoff.errors import ALL_ERRORS, InternalError
 from tests.faults.guests import placed_digests, wrong_in_ram
 from tests.faults.intercept import open_gate
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, machine
 from tests.faults.run import PROGRAM, ROOT, Seen, run_toolstack
 from tests.faults.strike import Striker
 from tests.faults.surroundings import Conditions, conditions
-from tests.faults.trial import AtRequest, AtStage, Kind, Surroundings, Throughout, Trial
+from tests.faults.trial import AtRequest, AtStage, Blow, Kind, Surroundings, Throughout, Trial
 from tests.faults.victim import Victim
 from tests.faults.xenstored import Xenstored
 
@@ -50,7 +50,9 @@ async def play(trial: Trial, bench: Rig) -> Result:
     seen = Seen()
     try:
         async with trio.open_nursery() as nursery:
-            striker = Striker(trial, seen, store or bench.xenstored, bench.boot_s, nursery)
+            striker = Striker(
+                trial, seen, store or bench.xenstored, bench.boot_s, bench.qemus_life_s, nursery
+            )
             bench.intercept.gate = striker.gate
             nursery.start_soon(striker.at_random)
             await run_toolstack(
@@ -92,8 +94,8 @@ def _arguments(trial: Trial, bench: Rig, store: Xenstored | None, around: Condit
     guest = bench.guests[trial.kind]
     words = ["create", str(guest.config)]
     words += [word for word in around.arguments if word.startswith("serial")]
-    words += ["--json", "--machine", "emulator" if trial.emulated else "none"]
-    words += ["--timeout", "15" if trial.emulated else "0.1"]
+    words += ["--json", "--machine", machine(trial.kind)]
+    words += ["--timeout", "15" if trial.speaks else "0.1"]
     words += [*PATIENCE, "--carrier", trial.carrier, "--load", trial.load]
     words += [word for word in around.arguments if not word.startswith("serial")]
     if isinstance(trial.cell.place, AtRequest):
@@ -117,6 +119,7 @@ def _judge(
     wrong += _wrong_bytes(trial, bench, seen, booted, around)
     if readable:
         wrong += _wrong_words(seen, killed or seen.hung)
+        wrong += _unnamed_death(trial, seen)
     if killed:
         return ("killed, guest ran" if booted else "killed, no boot"), tuple(wrong)
     if seen.status not in {0, *_CODES}:
@@ -136,14 +139,14 @@ def _wrong_bytes(
         return ["WRONG BOOT: a guest spoke that was not let go"]
     if not booted:
         return []
-    if trial.emulated:
+    if trial.speaks:
         whole = seen.status == 0 and around.out.after_s != inf
         unheard = around.out.closed or any(word.startswith("serial") for word in around.arguments)
         if unheard and not seen.console:
             return []
-        if whole and seen.console != bench.console:
+        if whole and seen.console != bench.consoles[trial.kind]:
             return [f"WRONG BOOT: the guest said {seen.console!r}"]
-        if not bench.console.startswith(seen.console):
+        if not bench.consoles[trial.kind].startswith(seen.console):
             return [f"WRONG BOOT: the guest said {seen.console!r}"]
         return []
     if seen.ram_fd is None:
@@ -170,6 +173,16 @@ def _wrong_words(seen: Seen, killed: bool) -> list[str]:
         if failure["exit_code"] != seen.status
     ]
     return wrong
+
+
+def _unnamed_death(trial: Trial, seen: Seen) -> list[str]:
+    """The error names QEMU where that was ended. A stopped one is told by what did not come."""
+    fault = trial.cell.fault
+    if isinstance(fault, Surroundings) or fault[1] is not Victim.QEMU:
+        return []
+    ended = fault[0] in (Blow.KILL, Blow.BUS, Blow.TERM)
+    texts = [str(failure["text"]) for failure in seen.failures]
+    return [f"WORDS: {text!r} names no QEMU" for text in texts if ended and "QEMU" not in text]
 
 
 async def _look_behind(

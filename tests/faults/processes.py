@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ _WORDS = {
     Victim.WAITER: b"devicemodel",
     Victim.MACHINE: b"toolstack.machine.emulator",
     Victim.MACHINE_WAITER: b"toolstack.machine.emulator",
+    Victim.QEMU: b"qemu-system",
 }
 
 
@@ -36,32 +37,36 @@ def adopt_orphans() -> None:
 
 
 def every_process() -> Iterator[Process]:
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
+    return _those(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _those(pids: Iterable[int]) -> Iterator[Process]:
+    """Those of them that are there."""
+    for pid in pids:
+        entry = Path(f"/proc/{pid}")
         with suppress(OSError, ValueError):
             after_name = (entry / "stat").read_text().rpartition(")")[2].split()
-            yield Process(
-                int(entry.name),
-                int(after_name[1]),
-                after_name[0],
-                (entry / "cmdline").read_bytes(),
-            )
+            command = (entry / "cmdline").read_bytes()
+            yield Process(pid, int(after_name[1]), after_name[0], command)
+
+
+def _children(pid: int) -> tuple[Process, ...]:
+    """Of its first thread, but for zombies. To read all of /proc would take too long here: what is
+    to be struck lives for a tenth of a second."""
+    pids: list[str] = []
+    with suppress(OSError):
+        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return tuple(child for child in _those(map(int, pids)) if child.state != "Z")
 
 
 def find(victim: Victim, toolstack: int) -> tuple[int, int | None] | None:
     """The newest device model or machine of this toolstack: what the toolstack started, and what
     that started, the one inside if it is confined. None if there is none now."""
-    everyone = tuple(process for process in every_process() if process.state != "Z")
-    started = [
-        process.pid
-        for process in everyone
-        if process.parent == toolstack and _WORDS[victim] in process.command
-    ]
+    started = [child.pid for child in _children(toolstack) if _WORDS[victim] in child.command]
     if not started:
         return None
     newest = max(started)
-    return newest, next((one.pid for one in everyone if one.parent == newest), None)
+    return newest, next((child.pid for child in _children(newest)), None)
 
 
 def descendants(root: int, but: frozenset[int]) -> tuple[Process, ...]:

@@ -22,9 +22,12 @@ from tests.faults.guests import (
 from tests.faults.intercept import Intercept
 from tests.faults.processes import descendants, descriptors, holders
 from tests.faults.run import Seen, run_toolstack
+from tests.faults.strike import BEFORE_THE_MACHINE
 from tests.faults.trial import Kind
 from tests.faults.xenstored import Tree, Xenstored
+from toolstack.machine.port import EndReason
 
+_MACHINES = {Kind.EMULATED: "emulator", Kind.QEMU: "qemu"}
 _GONE_S = 5.0
 """For the kernel to end what dies with its parent."""
 
@@ -39,10 +42,12 @@ class Rig:
     empty: Tree = field(default_factory=dict)
     """nodes that stay when nothing is left behind"""
     idle_descriptors: int = 0
-    console: bytes = b""
+    consoles: dict[Kind, bytes] = field(default_factory=dict)
     """what the guest says when nothing goes wrong"""
     boot_s: float = 1.0
     """what the last boot without a fault took"""
+    qemus_life_s: float = 1.0
+    """from where QEMU is started to its guest's end, when nothing goes wrong"""
     placed: dict[Kind, Digests] = field(default_factory=dict)
     """what lies in guest RAM when nothing goes wrong"""
 
@@ -57,14 +62,23 @@ class Rig:
     async def calibrate(self) -> None:
         """Boots each guest once without a fault. What that gives is compared with the files
         themselves, and every trial with it."""
+        began = 0.0
+
+        async def on_stage(stage: str) -> None:
+            nonlocal began
+            if stage == BEFORE_THE_MACHINE:
+                began = trio.current_time()
+            if stage == EndReason.POWERED_OFF.value and kind is Kind.QEMU:
+                self.qemus_life_s = trio.current_time() - began
+
         await self.renew()
         for kind, guest in self.guests.items():
             seen = Seen()
-            await run_toolstack(self.create(kind), self.environment, seen, nothing)
+            await run_toolstack(self.create(kind), self.environment, seen, on_stage)
             assert seen.status == 0, (seen.failures, seen.strange)
-            if kind is Kind.EMULATED:
+            if kind in _MACHINES:
                 wrong = wrong_in_console(seen.console)
-                self.console = seen.console
+                self.consoles[kind] = seen.console
             else:
                 assert seen.ram_fd is not None
                 wrong = wrong_in_ram(guest, seen.ram_fd, seen.placed)
@@ -105,10 +119,9 @@ class Rig:
     def create(self, kind: Kind) -> list[str]:
         """Arguments of a patient run through the intercept."""
         words = ["create", str(self.guests[kind].config), "--json"]
-        if kind is Kind.EMULATED:
-            words += ["--machine", "emulator"]
-        else:
-            words += ["--machine", "none", "--timeout", "0.05"]
+        words += ["--machine", machine(kind)]
+        if kind not in _MACHINES:
+            words += ["--timeout", "0.05"]
         return [*words, "--xenstore", str(self.intercept.directory)]
 
     async def lingering(self, spared: frozenset[int]) -> tuple[str, ...]:
@@ -127,6 +140,11 @@ class Rig:
         for name in names:
             found += holders(name)
         return found
+
+
+def machine(kind: Kind) -> str:
+    """What runs it, as --machine takes it."""
+    return _MACHINES.get(kind, "none")
 
 
 async def nothing(_stage: str) -> None:

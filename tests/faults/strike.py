@@ -10,12 +10,24 @@ import trio
 from tests.faults.processes import find, send
 from tests.faults.run import Seen
 from tests.faults.steps import RequestStep
-from tests.faults.trial import AtRandom, AtRequest, AtStage, Blow, Moment, Trial
+from tests.faults.trial import AtRandom, AtRequest, AtStage, Blow, InItsLife, Moment, Trial
 from tests.faults.victim import Victim
 from tests.faults.xenstored import Xenstored
 
+BEFORE_THE_MACHINE = "inserted"
+"""The stage that is followed by the machine's start."""
+_LOOK_S = 0.002
 STOPPED_S = 1.0
 """How long a stopped toolstack is waited for before its operator kills it."""
+
+
+_SIGNALS = {
+    Blow.KILL: signal.SIGKILL,
+    Blow.BUS: signal.SIGBUS,
+    Blow.TERM: signal.SIGTERM,
+    Blow.STOP: signal.SIGSTOP,
+    Blow.PAUSE: signal.SIGSTOP,
+}
 
 
 @dataclass(slots=True)
@@ -27,6 +39,8 @@ class Striker:
     xenstored: Xenstored
     boot_s: float
     """what a boot without a fault takes now"""
+    qemus_life_s: float
+    """what QEMU does of it"""
     nursery: trio.Nursery
     struck: bool = False
     killed_toolstack: bool = False
@@ -42,12 +56,20 @@ class Striker:
     async def on_stage(self, stage: str) -> None:
         if not self.struck and self.trial.cell.place == AtStage(stage):
             await self._strike()
+        if stage == BEFORE_THE_MACHINE and self.trial.cell.place == InItsLife():
+            self.nursery.start_soon(self._in_qemus_life)
 
     async def at_random(self) -> None:
         if self.trial.cell.place == AtRandom():
             await trio.sleep(self.trial.instant * self.boot_s)
             if not self.struck:
                 await self._strike()
+
+    async def _in_qemus_life(self) -> None:
+        while find(Victim.QEMU, self.seen.pid) is None:  # noqa: ASYNC110  (it tells nobody)
+            await trio.sleep(_LOOK_S)
+        await trio.sleep(self.trial.instant * self.qemus_life_s)
+        await self._strike()
 
     async def _strike(self) -> bool:
         """Whether the connection stays."""
@@ -60,7 +82,7 @@ class Striker:
             await trio.sleep(self.trial.pause_s)
             return True
         pid = self._pid(blow, victim)
-        number = {Blow.KILL: signal.SIGKILL, Blow.BUS: signal.SIGBUS}.get(blow, signal.SIGSTOP)
+        number = _SIGNALS[blow]
         if pid is None or not send(pid, number):
             # It had ended, or was not there yet.
             self.struck = False

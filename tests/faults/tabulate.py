@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tests.faults.steps import RequestStep
 from tests.faults.summary import outcome_class
-from tests.faults.trial import STAGES, Blow, Surroundings
+from tests.faults.trial import STAGES, AtRandom, Blow, InItsLife, Surroundings
 from tests.faults.victim import Victim
 
 _LETTERS = {
@@ -23,6 +23,7 @@ _BLOWS = {
     Blow.STOP: "stop",
     Blow.PAUSE: "pause",
     Blow.BUS: "SIGBUS",
+    Blow.TERM: "SIGTERM",
     Blow.CUT: "cut",
     Blow.HOLD: "hold",
 }
@@ -33,6 +34,7 @@ _VICTIMS = {
     Victim.XENSTORE: "X",
     Victim.MACHINE: "M",
     Victim.MACHINE_WAITER: "MW",
+    Victim.QEMU: "Q",
 }
 _FAULTS = {
     f"{blow.value} of {victim.value}": f"{short} {letter}"
@@ -40,6 +42,7 @@ _FAULTS = {
     for victim, letter in _VICTIMS.items()
 }
 _OWN = " (own xenstore)"
+_RANDOM = (str(AtRandom()), str(InItsLife()))
 
 Result = Mapping[str, object]
 
@@ -56,14 +59,14 @@ def markdown(results: Iterable[Result]) -> Iterator[str]:
             groups["request"].append((request, _FAULTS[fault], outcome))
         elif step.endswith(_OWN):
             groups["stage"].append((step.removesuffix(_OWN), _FAULTS[fault], outcome))
-        elif step == "random instant":
+        elif step in _RANDOM:
             groups["at random"].append((step, _FAULTS[fault], outcome))
         else:
             groups["whole run"].append((fault, "outcome", outcome))
     orders: dict[str, Sequence[str]] = {
         "request": [step.value for step in RequestStep],
         "stage": STAGES,
-        "at random": ["random instant"],
+        "at random": _RANDOM,
         "whole run": [one.value for one in Surroundings],
     }
     for name, order in orders.items():

@@ -20,6 +20,8 @@ class Blow(Enum):
     PAUSE = "SIGSTOP, SIGCONT"
     BUS = "SIGBUS"
     """what a process gets that touches guest RAM when the host has no page left"""
+    TERM = "SIGTERM"
+    """what QEMU ends by in its own time, and says so"""
     CUT = "connection cut"
     HOLD = "message held"
 
@@ -55,6 +57,8 @@ class Kind(Enum):
     """the same"""
     EMULATED = "kernel, emulated"
     """by its own words"""
+    QEMU = "kernel, in QEMU"
+    """likewise"""
 
 
 class Moment(Enum):
@@ -94,18 +98,32 @@ class AtRandom:
 
 
 @dataclass(frozen=True, slots=True)
+class InItsLife:
+    """An instant drawn from QEMU's life: not yet ready, paused, while its guest runs."""
+
+    def __str__(self) -> str:
+        return "random instant of QEMU's life"
+
+
+@dataclass(frozen=True, slots=True)
 class Throughout:
     def __str__(self) -> str:
         return "whole run"
 
 
-Place = AtRequest | AtStage | AtRandom | Throughout
+Place = AtRequest | AtStage | AtRandom | InItsLife | Throughout
 
 STAGES = (
     *("created", "loaded", "published", "discovered", "verified", "placed", "moved"),
     *("inserted", "paused", "ready", "unpaused"),
 )
 _MACHINE_STAGES = STAGES[STAGES.index("paused") :]
+_KINDS = {
+    Victim.MACHINE: Kind.EMULATED,
+    Victim.MACHINE_WAITER: Kind.EMULATED,
+    Victim.QEMU: Kind.QEMU,
+}
+_OF_QEMU = (Blow.KILL, Blow.STOP, Blow.PAUSE, Blow.BUS, Blow.TERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +155,7 @@ class Trial:
     """how long a PAUSE or a HOLD lasts"""
     instant: float
     """when AtRandom is, from the start of the program, in units of the time that the last boot
-    without a fault took"""
+    without a fault took; when InItsLife is, from QEMU's start, in units of such a life"""
     sim_seed: int
 
     @property
@@ -146,9 +164,9 @@ class Trial:
         return f"{self.seed}/{self.number}"
 
     @property
-    def emulated(self) -> bool:
-        """Whether the guest runs."""
-        return self.kind is Kind.EMULATED
+    def speaks(self) -> bool:
+        """Whether the guest runs, to be judged by its own words."""
+        return self.kind in (Kind.EMULATED, Kind.QEMU)
 
 
 def trial(seed: int, number: int) -> Trial:
@@ -159,16 +177,11 @@ def trial(seed: int, number: int) -> Trial:
     random.Random(f"{seed}/lap {lap}").shuffle(order)
     dice = random.Random(f"{seed}/{number}")
     cell = cells[order[index]]
-    in_the_machine = isinstance(cell.fault, tuple) and cell.fault[1] in (
-        Victim.MACHINE,
-        Victim.MACHINE_WAITER,
-    )
-    console = isinstance(cell.fault, Surroundings) and "console" in cell.fault.value
     return Trial(
         seed=seed,
         number=number,
         cell=cell,
-        kind=Kind.EMULATED if in_the_machine or console else dice.choices([*Kind], (4, 2, 4))[0],
+        kind=_kind_for(cell) or dice.choices([*Kind], (4, 2, 3, 2))[0],
         carrier=dice.choice(("xenstore", "memory", "cmdline")),
         load=dice.choice(("kernel", "buffer")),
         transport=dice.choice(("socket", "ring")),
@@ -178,9 +191,17 @@ def trial(seed: int, number: int) -> Trial:
     )
 
 
+def _kind_for(cell: Cell) -> Kind | None:
+    """The only guest that this can befall; None: any."""
+    if isinstance(cell.fault, Surroundings):
+        return Kind.EMULATED if "console" in cell.fault.value else None
+    return _KINDS.get(cell.fault[1])
+
+
 def all_cells() -> tuple[Cell, ...]:
     """Every step with everything that can go wrong there."""
-    return tuple(itertools.chain(_at_requests(), _at_stages(), _at_random(), _throughout()))
+    parts = (_at_requests(), _at_stages(), _at_random(), _in_qemus_life(), _throughout())
+    return tuple(itertools.chain.from_iterable(parts))
 
 
 def _at_requests() -> Iterator[Cell]:
@@ -205,6 +226,8 @@ def _at_stages() -> Iterator[Cell]:
                 # What ends a waiter by SIGBUS is the end of the one inside.
                 if blow is not Blow.BUS or victim not in (Victim.WAITER, Victim.MACHINE_WAITER):
                     yield Cell(AtStage(stage), (blow, victim))
+        if stage in _MACHINE_STAGES:
+            yield from (Cell(AtStage(stage), (blow, Victim.QEMU)) for blow in _OF_QEMU)
 
 
 def _at_random() -> Iterator[Cell]:
@@ -213,6 +236,11 @@ def _at_random() -> Iterator[Cell]:
         for blow in (Blow.KILL, Blow.STOP, Blow.PAUSE):
             for victim in (Victim.TOOLSTACK, Victim.DEVICE_MODEL, Victim.WAITER, Victim.XENSTORE):
                 yield Cell(AtRandom(), (blow, victim))
+
+
+def _in_qemus_life() -> Iterator[Cell]:
+    for _ in range(6):
+        yield from (Cell(InItsLife(), (blow, Victim.QEMU)) for blow in _OF_QEMU)
 
 
 def _throughout() -> Iterator[Cell]:

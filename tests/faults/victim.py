@@ -12,3 +12,5 @@ class Victim(Enum):
     XENSTORE = "xenstore"
     MACHINE = "machine"
     MACHINE_WAITER = "machine's waiter"
+    QEMU = "QEMU"
+    """from the program that becomes it on; it has no waiter"""
