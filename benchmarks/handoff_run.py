@@ -34,7 +34,8 @@ from toolstack.machine.none import NoMachine
 from toolstack.machine.port import Hardware
 from toolstack.publish import offer_writes, withdrawal
 from toolstack.simulated_host import MachineOverFile
-from toolstack.store import Store, open_store
+from toolstack.store import Store
+from toolstack.xenstored import open_store
 from xenstore_sim.server import ServerHandle, serve
 
 GENERATION = 1

@@ -15,7 +15,8 @@ from handoff.errors import XenstoreUnavailable
 from handoff.store_values import shown
 from toolstack.domains import CLEAN_UP_S, NOTES, remove_domain
 from toolstack.run_directory import remove_abandoned
-from toolstack.store import Store, open_store
+from toolstack.store import Store
+from toolstack.xenstored import open_store
 from xenstore_sim.wire.errors import XenstoreError
 from xenstore_sim.wire.names import DomId
 

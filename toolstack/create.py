@@ -46,7 +46,6 @@ from toolstack.load import (
 from toolstack.machine.port import Machine, MachineEnd, OnXen
 from toolstack.progress import Progress
 from toolstack.publish import offer_writes, withdrawal
-from toolstack.simulated_host import simulated_host
 from xenstore_sim.wire.errors import XenstoreError
 
 CLEAN_UP_S = 10.0
@@ -120,11 +119,13 @@ async def create(request: Request, progress: Progress, console: Console) -> Outc
 
 
 def _host(request: Request, progress: Progress) -> AbstractAsyncContextManager[Host]:
+    # Imported here: a boot pays for the one host it is on.
     if isinstance(request.machine, OnXen):
-        # Imported here: no other boot pays for it.
         from toolstack.xen.host import xen_host
 
         return xen_host(request.config, progress)
+    from toolstack.simulated_host import simulated_host
+
     return simulated_host(
         request.config, request.machine, request.xenstore, request.stubdom_xenstore
     )

@@ -20,7 +20,8 @@ from toolstack.host import DeviceModelWish, GuestDomain, RunningDeviceModel
 from toolstack.hypervisor import RamFile, guest_memory
 from toolstack.machine.port import Hardware, Machine, RunningMachine
 from toolstack.progress import Progress
-from toolstack.store import Store, open_store
+from toolstack.store import Store
+from toolstack.xenstored import open_store
 from xenstore_sim.wire.names import DomId
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +28,10 @@ from toolstack.domain_tree import (
     Step,
     Transaction,
 )
-from toolstack.run_directory import locked, own_directory
 from xenstore_sim.client import Client
 from xenstore_sim.client.operations import Operations
 from xenstore_sim.client.ring_transport import RingDescriptors
-from xenstore_sim.server import RunDirectoryError, serve
-from xenstore_sim.wire.errors import Disconnected, RequestRefused, XenstoreError
+from xenstore_sim.wire.errors import Disconnected, RequestRefused
 from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Errno
 
@@ -150,42 +148,3 @@ async def _act(where: Operations, action: NodeAction) -> None:
             except RequestRefused as refused:
                 if refused.errno is not Errno.ENOENT:
                     raise
-
-
-@asynccontextmanager
-async def open_store(rundir: Path | None) -> AsyncIterator[Store]:
-    """xenstored of `rundir`, or one of our own in this process, locked for this toolstack.
-
-    Raises: XenstoreUnavailable, RunDirectoryBusy.
-    """
-    if rundir is not None:
-        with locked(rundir):
-            async with _connected(rundir) as store:
-                yield store
-        return
-    with own_directory() as own:
-        async with trio.open_nursery() as nursery:
-            try:
-                await nursery.start(serve, own)
-            except (RunDirectoryError, OSError) as error:
-                raise XenstoreUnavailable(f"xenstored cannot serve from {own}: {error}") from error
-            try:
-                async with _connected(own) as store:
-                    yield store
-            finally:
-                nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _connected(rundir: Path) -> AsyncIterator[Store]:
-    try:
-        async with Client.connect(rundir / "socket") as client:
-            with trio.fail_after(CONNECT_S):
-                await client.exists("/tool")
-            yield Store(client, rundir)
-    except XenstoreError as error:
-        raise XenstoreUnavailable(f"xenstored at {rundir}: {error}") from error
-    except trio.TooSlowError as error:
-        raise XenstoreUnavailable(
-            f"xenstored at {rundir} does not answer within {CONNECT_S:g} s"
-        ) from error

@@ -20,6 +20,7 @@ import toolstack.machine.emulator.machine
 import toolstack.machine.qemu
 import toolstack.machine.qemu.running
 import toolstack.store
+import toolstack.xenstored
 from toolstack.__main__ import main
 
 RAM_LIMIT_DIRECTORY = "RAM_LIMIT_DIRECTORY"
@@ -45,7 +46,8 @@ def _ram_in(directory: str) -> None:
 
 
 if __name__ == "__main__":
-    toolstack.store.CONNECT_S = toolstack.store.ANSWER_S = ANSWER_S
+    toolstack.store.CONNECT_S = toolstack.xenstored.CONNECT_S = ANSWER_S
+    toolstack.store.ANSWER_S = ANSWER_S
     toolstack.create.CLEAN_UP_S = toolstack.domains.CLEAN_UP_S = CLEAN_UP_S
     toolstack.machine.emulator.machine._START_SECONDS = START_S
     toolstack.machine.qemu.running.COMMAND_TIMEOUT_S = ANSWER_S

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
+from handoff.errors import XenstoreUnavailable
 from handoff.keys import StoreWrite, private, read_by
 from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import (
@@ -22,10 +22,9 @@ from toolstack.domain_tree import (
     SetTarget,
     Transaction,
 )
-from toolstack.run_directory import locked
-from toolstack.store import Store, open_store
+from toolstack.store import Store
 from xenstore_sim.client import Client
-from xenstore_sim.wire.errors import Disconnected, RequestRefused, XenstoreError
+from xenstore_sim.wire.errors import RequestRefused, XenstoreError
 from xenstore_sim.wire.names import AbsolutePath, DomId
 
 NODE = AbsolutePath("/a/b")
@@ -124,23 +123,6 @@ async def test_a_domain_that_was_not_introduced_gets_no_connection(
         await store.connect_as(DomId(9), transport)
 
 
-async def test_no_xenstored_is_an_error_that_names_the_directory(short_directory: Path) -> None:
-    with pytest.raises(XenstoreUnavailable, match=f"xenstored at {short_directory}: no xenstore"):
-        async with open_store(short_directory):
-            pass
-
-
-async def test_a_xenstored_that_accepts_and_never_answers_is_given_up(
-    short_directory: Path, autojump_clock: trio.testing.MockClock
-) -> None:
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(short_directory / "socket"))
-        listener.listen()
-        with pytest.raises(XenstoreUnavailable, match="does not answer within 10 s"):
-            async with open_store(short_directory):
-                pass
-
-
 async def test_each_step_has_a_time_limit(
     short_directory: Path, autojump_clock: trio.testing.MockClock
 ) -> None:
@@ -153,18 +135,3 @@ async def test_each_step_has_a_time_limit(
                     await store.carry_out(step)
             with pytest.raises(XenstoreUnavailable, match="did not answer"):
                 await store.domains_in_use()
-
-
-async def test_a_running_xenstored_is_for_one_toolstack(rundir: Path) -> None:
-    async with open_store(rundir) as store:
-        assert await store.domains_in_use() <= {0}
-        with pytest.raises(RunDirectoryBusy), locked(rundir):
-            pass
-    with locked(rundir):
-        pass
-
-
-async def test_a_connection_lost_in_the_work_is_xenstore_unavailable(rundir: Path) -> None:
-    with pytest.raises(XenstoreUnavailable, match="the xenstore daemon closed"):
-        async with open_store(rundir):
-            raise Disconnected("the xenstore daemon closed the connection")

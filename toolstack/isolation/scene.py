@@ -33,7 +33,8 @@ from toolstack.domains import Domains
 from toolstack.hypervisor import Hypervisor, RamFile, guest_memory
 from toolstack.isolation.bystander import Bystander
 from toolstack.isolation.surroundings import Surroundings
-from toolstack.store import Store, open_store
+from toolstack.store import Store
+from toolstack.xenstored import open_store
 from xenstore_sim.client import Client
 from xenstore_sim.wire.names import DomId, home
 

@@ -18,11 +18,12 @@ from handoff.foreign_memory import ForeignMemory
 from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder, guest_config
 from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
-from toolstack.store import Store, open_store
+from toolstack.store import Store
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.host import XenHost
 from toolstack.xen.libxc import Libxc
 from toolstack.xen.xl import Xl
+from toolstack.xenstored import open_store
 
 
 @pytest.fixture

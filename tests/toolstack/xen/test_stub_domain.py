@@ -20,12 +20,13 @@ from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
 from toolstack.config import GuestConfig, read_config
 from toolstack.device_model import REAP_S
 from toolstack.host import DeviceModelWish
-from toolstack.store import Store, open_store
+from toolstack.store import Store
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.domain_config import domain_config
 from toolstack.xen.libxc import Libxc
 from toolstack.xen.stub_domain import Target, stub_domain
 from toolstack.xen.xl import Xl
+from toolstack.xenstored import open_store
 from xenstore_sim.wire.names import DomId
 
 TARGET = DomId(3)

@@ -13,8 +13,9 @@ import trio
 import trio.testing
 
 from handoff.errors import MachineError
-from toolstack.store import Store, open_store
+from toolstack.store import Store
 from toolstack.xen.terminal import TTY_S, pv_console, serial_port, terminal
+from toolstack.xenstored import open_store
 from xenstore_sim.wire.names import DomId
 
 NODE = serial_port(DomId(5))
