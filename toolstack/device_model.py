@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +60,7 @@ class _Child(Protocol):
     @property
     def pid(self) -> int: ...
 
-    def poll(self) -> int | None: ...
-
     def wait(self) -> int: ...
-
-    def kill(self) -> None: ...
 
 
 class _SpawnedChild:
@@ -74,22 +70,11 @@ class _SpawnedChild:
         self.pid = pid
         self._status: int | None = None
 
-    def poll(self) -> int | None:
-        if self._status is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            if ended:
-                self._status = os.waitstatus_to_exitcode(status)
-        return self._status
-
     def wait(self) -> int:
         if self._status is None:
             _, status = os.waitpid(self.pid, 0)
             self._status = os.waitstatus_to_exitcode(status)
         return self._status
-
-    def kill(self) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
 
 
 class DeviceModelProcess:
@@ -98,6 +83,7 @@ class DeviceModelProcess:
     def __init__(self, process: _Child, pidfd: int) -> None:
         self._process = process
         self._pidfd = pidfd
+        self._reaped = False
         self._inside: dict[int, int] = {}
         """pidfds of what it started, by their pids: the one who writes guest RAM, if that is
         confined in a pid namespace, whose waiter is all that we started"""
@@ -112,16 +98,16 @@ class DeviceModelProcess:
     async def wait(self) -> str:
         """Waits for its end; says how it ended: `exit status 15, its last words: ...`."""
         await trio.lowlevel.wait_readable(self._pidfd)
-        status = self._process.wait()
+        status = self._reap()
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         # The pipe ends with the process; what is still in it is worth reading.
         with trio.move_on_after(REAP_S):
             await self.log_ended.wait()
         return f"{how}, its last words: {self.last_words}" if self.last_words else how
 
-    def look_inside(self) -> None:
-        """Remembers what it started, which nobody finds any more when its waiter is killed."""
-        for pid in _children(self.pid):
+    def _remember(self, pids: Iterable[int]) -> None:
+        """Keeps these processes in sight, which it started."""
+        for pid in pids:
             if pid not in self._inside:
                 with suppress(ProcessLookupError):
                     self._inside[pid] = os.pidfd_open(pid)
@@ -129,22 +115,31 @@ class DeviceModelProcess:
     def heard(self, line: str) -> None:
         """Takes a line of its log; it tells there that it has confined itself."""
         if not self._inside:
-            self.look_inside()
+            self._remember(_children(self.pid))
         self.last_words = line
 
     async def reap(self) -> None:
         """Kills it if it still runs and waits until it is gone, at most REAP_S seconds."""
         with trio.CancelScope(shield=True, deadline=trio.current_time() + REAP_S):
-            if self._process.poll() is None:
-                self.look_inside()
-                self._process.kill()
+            if not self._reaped:
+                self._remember(_children(self.pid))
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                await trio.lowlevel.wait_readable(self._pidfd)
+                self._reap()
             # The next attempt must not meet it, and the waiter's end is not yet its end.
             for pidfd in self._inside.values():
                 with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 await trio.lowlevel.wait_readable(pidfd)
-            await trio.lowlevel.wait_readable(self._pidfd)
-            self._process.wait()
+
+    def _reap(self) -> int:
+        """The exit status of one that has ended."""
+        if not self._reaped and not self._inside:
+            # Somebody may have killed a waiter before the one inside said a word. Until it is
+            # reaped its number is that of its session, and nobody else's.
+            self._remember(_session(self.pid))
+        self._reaped = True
+        return self._process.wait()
 
     def close(self) -> None:
         """Lets go of the processes."""
@@ -158,6 +153,18 @@ def _children(pid: int) -> list[int]:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+def _session(leader: int) -> list[int]:
+    """The other processes in the session of this one, which has ended and is not reaped."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            # Behind the name, which may hold anything: state, parent, group, session.
+            _, _, _, session, *_ = stat.read_text("latin-1").rpartition(")")[2].split()
+            if int(session) == leader:
+                found.append(int(stat.parent.name))
+    return [pid for pid in found if pid != leader]
 
 
 @asynccontextmanager
@@ -260,7 +267,7 @@ def _tell(
                 # closed its end already, and even an empty send would fail.
                 waiting.channel.sendall(message[sent:])
         except OSError:
-            child.kill()
+            os.kill(child.pid, signal.SIGKILL)
             child.wait()
             return None
     return child

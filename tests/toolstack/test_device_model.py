@@ -208,6 +208,25 @@ async def test_when_its_waiter_alone_is_killed_the_one_inside_is_waited_for() ->
     assert not at_work(inside)
 
 
+WORDLESS_INSIDE = """
+import os, sys, time
+from handoff.confinement import Mode, Profile, confine, prepare
+confine(prepare(mode=Mode.AUTO, keep_fds=(2,)), Profile.DEVICE_MODEL)
+memory = bytearray(256 << 20)
+os.close(2)
+time.sleep(600)
+"""
+
+
+async def test_when_its_waiter_is_killed_before_a_word_the_one_inside_is_waited_for() -> None:
+    async with running(WORDLESS_INSIDE, Recorder()) as (process, _):
+        await process.log_ended.wait()
+        inside = only_child(process.pid)
+        os.kill(process.pid, signal.SIGKILL)
+        assert await process.wait() == "killed by SIGKILL"
+    assert not at_work(inside)
+
+
 async def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
     plain = tmp_path / "not-executable"
     plain.write_text("#!/bin/sh\n")
