@@ -12,18 +12,20 @@ import click
 import trio
 
 from xenstore_sim.daemon_process import Place, run
-from xenstore_sim.handover import Handover
 from xenstore_sim.handover_codec import decode_handover
-from xenstore_sim.live_update import CHECK_OPTION, STATE_OPTION, acceptance
+from xenstore_sim.live_update import STATE_OPTION
+from xenstore_sim.memory_file import read_memory_file
 from xenstore_sim.migration.errors import StateError
 from xenstore_sim.quota_options import quota_options, quotas_of
 from xenstore_sim.readiness import ReadinessError
+from xenstore_sim.rehearsal import CHECK_OPTION, acceptance
 from xenstore_sim.server import DaemonRunning, RunDirectoryError, Settings
 from xenstore_sim.standard_error import tell
 from xenstore_sim.state_file import StateFileError
 from xenstore_sim.store.daemon import Daemon
 from xenstore_sim.store.expiry import WATCH_TIMEOUT_S
 from xenstore_sim.store.faults import FaultPlan, FaultPlanError
+from xenstore_sim.succession import HandingOverFailed
 from xenstore_sim.wire.compat import COMPAT_4_20, RELEASES
 
 EXIT_FAILED: Final = 1
@@ -32,7 +34,7 @@ EXIT_DAEMON_RUNNING: Final = 3
 EXIT_RUN_DIRECTORY: Final = 4
 EXIT_STATE: Final = 5
 # 2 is click's, for a wrong command line.
-_FD_MAX: Final = 2**31 - 1
+_DESCRIPTOR: Final = click.IntRange(min=0, max=2**31 - 1)
 
 
 _EPILOG: Final = """\
@@ -113,20 +115,12 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Handover | None:
-    """What another program left. Raises: click.BadParameter."""
-    if fd is None:
-        return None
+def _state(ctx: click.Context, param: click.Parameter, fd: int | None) -> bytes | None:
+    """What another program would leave. Raises: click.BadParameter."""
     try:
-        with os.fdopen(fd, "rb") as file:
-            file.seek(0)
-            data = file.read()
-        ctx.meta[STATE_OPTION] = len(data)
-        return decode_handover(data)
+        return None if fd is None else read_memory_file(fd)
     except OSError as error:
         raise click.BadParameter(f"descriptor {fd}: {error.strerror}") from error
-    except StateError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -190,18 +184,12 @@ def _handover(ctx: click.Context, param: click.Parameter, fd: int | None) -> Han
 @click.option("-P", "--output-pid", is_flag=True, help="Print the process id when serving.")
 @click.option(
     "--ready-fd",
-    type=click.IntRange(min=0, max=_FD_MAX),
+    type=_DESCRIPTOR,
     metavar="N",
     help="Write a line to descriptor N when serving. A NOTIFY_SOCKET of systemd is told, too.",
 )
-@click.option(
-    STATE_OPTION,
-    "handover",
-    type=click.IntRange(min=0, max=_FD_MAX),
-    callback=_handover,
-    hidden=True,
-)
-@click.option(CHECK_OPTION, "check_state", is_flag=True, hidden=True)
+@click.option(STATE_OPTION, "succession", type=_DESCRIPTOR, hidden=True)
+@click.option(CHECK_OPTION, "state_to_check", type=_DESCRIPTOR, callback=_state, hidden=True)
 @click.option("-N", "--no-fork", is_flag=True, expose_value=False, hidden=True)
 @click.option("-D", "--no-domain-init", is_flag=True, expose_value=False, hidden=True)
 @click.option("-R", "--no-recovery", is_flag=True, expose_value=False, hidden=True)
@@ -223,8 +211,8 @@ def main(
     output_pid: bool,
     ready_fd: int | None,
     state: Path | None,
-    handover: Handover | None,
-    check_state: bool,
+    succession: int | None,
+    state_to_check: bytes | None,
     **single_quotas: int | None,
 ) -> None:
     """Serve a xenstore on unix sockets until SIGTERM or SIGINT.
@@ -238,9 +226,9 @@ def main(
         watch_timeout if timeout is None else timeout,
         faults,
     )
-    place = Place(rundir, socket, trace_file, pid_file, ready_fd, output_pid, state, handover)
-    if handover is not None and check_state:
-        _check(place, settings, handover)
+    place = Place(rundir, socket, trace_file, pid_file, ready_fd, output_pid, state, succession)
+    if state_to_check is not None:
+        _check(place, settings, state_to_check)
         return
     _raise_descriptor_limit()
     try:
@@ -251,12 +239,18 @@ def main(
         _fail(group, EXIT_RUN_DIRECTORY)
     except* StateFileError as group:
         _fail(group, EXIT_STATE)
-    except* (ReadinessError, StateError, OSError) as group:
+    except* (ReadinessError, StateError, HandingOverFailed, OSError) as group:
         _fail(group, EXIT_FAILED)
 
 
-def _check(place: Place, settings: Settings, handover: Handover) -> None:
+def _check(place: Place, settings: Settings, state: bytes) -> None:
     """Say whether this program could go on with the state. Raises: SystemExit."""
+    try:
+        handover = decode_handover(state)
+        handover.restore(Daemon(settings))
+    except StateError as error:
+        tell(str(error))
+        sys.exit(EXIT_FAILED)
     left = handover.descriptors
     socket = place.rundir / "socket" if place.socket is None else place.socket
     if (os.fspath(place.rundir.absolute()), os.fspath(socket.absolute())) != (
@@ -265,12 +259,7 @@ def _check(place: Place, settings: Settings, handover: Handover) -> None:
     ):
         tell(f"a live update cannot move the daemon away from {left.rundir}, {left.socket_path}")
         sys.exit(EXIT_RUN_DIRECTORY)
-    try:
-        handover.restore(Daemon(settings))
-    except StateError as error:
-        tell(str(error))
-        sys.exit(EXIT_FAILED)
-    click.echo(acceptance(click.get_current_context().meta[STATE_OPTION]))
+    click.echo(acceptance(len(state)))
 
 
 def _raise_descriptor_limit() -> None:

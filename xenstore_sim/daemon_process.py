@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,13 @@ from typing import Final
 import click
 import trio
 
-from xenstore_sim.handover import Handover
 from xenstore_sim.live_update import Replacement
-from xenstore_sim.readiness import notify_manager, pid_file, report_ready
+from xenstore_sim.readiness import PidFile, ReadinessError, notify_manager, report_ready
 from xenstore_sim.server import ServerHandle, Settings, serve
 from xenstore_sim.signal_queue import SignalQueue
 from xenstore_sim.standard_error import tell
 from xenstore_sim.state_file import StateFile
+from xenstore_sim.taken_over import TakenOver
 
 _LINGER_S: Final = 0.001
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -34,35 +34,36 @@ class Place:
     ready_fd: int | None
     output_pid: bool
     state: Path | None
-    handover: Handover | None
-    """Of the program whose place this one took."""
+    succession: int | None
+    """The descriptor over which another program gives its place to this one."""
 
 
 async def run(place: Place, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises: what `serve` and the readiness raise."""
-    if place.handover is not None:
-        for fd in place.handover.descriptors.all():
-            os.set_inheritable(fd, False)
     with SignalQueue(_SIGNALS) as signals:
-        daemon = partial(
-            serve,
-            place.rundir,
-            socket_path=place.socket,
-            settings=settings,
-            trace_file=place.trace_file,
-            tell=tell,
-            linger_s=_LINGER_S,
-            state_file=None if place.state is None else StateFile(place.state),
-            handover=place.handover,
-            replacement=partial(Replacement, signals),
-        )
         async with trio.open_nursery() as nursery:
+            pid_file = None if place.pid_file is None else PidFile(place.pid_file)
+            # The last thing before it serves: until then another program does.
+            taken_over = None if place.succession is None else TakenOver(place.succession)
+            daemon = partial(
+                serve,
+                place.rundir,
+                socket_path=place.socket,
+                settings=settings,
+                trace_file=place.trace_file,
+                tell=tell,
+                linger_s=_LINGER_S,
+                state_file=None if place.state is None else StateFile(place.state),
+                taken_over=taken_over,
+                replacement=partial(Replacement, nursery, signals, partial(_kept, pid_file)),
+            )
             handle: ServerHandle = await nursery.start(daemon)
-            with _pid_file(place):
-                if place.handover is None:
+            with pid_file or nullcontext():
+                if taken_over is None:
                     _report(place, handle)
                 else:
                     tell("took over, with all connections")
+                    nursery.start_soon(taken_over.await_end)
                 await _act(signals, handle)
                 nursery.cancel_scope.cancel()
 
@@ -71,16 +72,21 @@ async def _act(signals: SignalQueue, handle: ServerHandle) -> None:
     """Do what signals ask for, until one says stop."""
     while (number := await signals.get()) not in (signal.SIGTERM, signal.SIGINT):
         if number == signal.SIGUSR2:
-            tell(f"no live update: {handle.live_update()}")
+            if (reason := handle.live_update()) is not None:
+                tell(f"no live update: {reason}")
         else:
             for line in handle.summary().splitlines():
                 tell(line)
 
 
-def _pid_file(place: Place) -> AbstractContextManager[None]:
-    if place.pid_file is None:
-        return nullcontext()
-    return pid_file(place.pid_file, there=place.handover is not None)
+def _kept(pid_file: PidFile | None, reason: str, *, moved: bool) -> None:
+    """Another program did not take over. moved: this is another process now."""
+    tell(f"no live update: {reason}")
+    if moved and pid_file is not None:
+        try:
+            pid_file.write()
+        except ReadinessError as error:
+            tell(str(error))
 
 
 def _report(place: Place, handle: ServerHandle) -> None:

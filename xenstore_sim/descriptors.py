@@ -1,6 +1,7 @@
 """The numbers of the descriptors that a daemon hands to the program that takes its place."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from xenstore_sim.wire.names import DomId
 
@@ -18,6 +19,10 @@ class RingDescriptors:
     def all(self) -> tuple[int, ...]:
         """Each of them."""
         return self.control, self.page, self.to_server, self.to_client
+
+    def renumbered(self, new: dict[int, int]) -> "RingDescriptors":
+        """The same, as they are called in another process."""
+        return RingDescriptors(*(new[fd] for fd in self.all()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +63,23 @@ class Descriptors:
             *self.streams.values(),
             *(fd for ring in self.rings.values() for fd in ring.all()),
             *log,
+        )
+
+    def renumbered(self, numbers: Sequence[int]) -> "Descriptors":
+        """The same, as they are called in another process. numbers: in the order of `all`."""
+        new = dict(zip(self.all(), numbers, strict=True))
+        log = self.log
+        if log is not None and log.fd is not None:
+            log = OpenLog(log.path, new[log.fd])
+        return replace(
+            self,
+            lock=new[self.lock],
+            listening=new[self.listening],
+            domains={
+                domid: (new[connects], new[ring])
+                for domid, (connects, ring) in self.domains.items()
+            },
+            streams={number: new[fd] for number, fd in self.streams.items()},
+            rings={number: ring.renumbered(new) for number, ring in self.rings.items()},
+            log=log,
         )

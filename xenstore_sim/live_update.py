@@ -1,41 +1,37 @@
-"""Puts another program in this one's place, by exec: all descriptors live on, and the process id.
+"""Puts another program in this one's place: it has the process id, and all descriptors live on.
 
-Before, that program is run as a child that reads the whole state and opens nothing. Only when it
-says that it can go on with it does exec happen, of which there is no way back.
+First that program is tried as a child (`rehearsal`). Then this process becomes it by exec, while a
+copy of the process serves until the program is there and takes the state (`succession`). Where it
+does not, the copy goes on serving, as another process.
 """
 
-import fcntl
 import os
 import shlex
+import socket
 import stat
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, NoReturn
+from collections.abc import Sequence
+from typing import Final, Protocol
 
+import trio
+
+from xenstore_sim.descriptors import Descriptors
 from xenstore_sim.event_loop import EventLoop
 from xenstore_sim.handover_codec import encode_handover
 from xenstore_sim.log_file import LogFile
-from xenstore_sim.migration.errors import StateError
 from xenstore_sim.migration.handing_on import save_all, stream_version
 from xenstore_sim.migration.saving import Answered, Sockets
+from xenstore_sim.rehearsal import refusal
 from xenstore_sim.signal_queue import SignalQueue
+from xenstore_sim.store.live_update import Asker
 from xenstore_sim.store.watches import ConnId
+from xenstore_sim.succession import READY, HandingOverFailed, become, give, keep
 
 STATE_OPTION: Final = "--live-update"
-"""Its argument is the descriptor of the state."""
-CHECK_OPTION: Final = "--check-state"
-CHECK_S: Final = 20.0
-"""How long the other program may take to look at the state; clients wait as long."""
-_SAID_MAX: Final = 500
-"""Characters of what it says against it."""
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
-
-
-def acceptance(size: int) -> str:
-    """What a program says that can go on with a state of so many bytes."""
-    return f"can go on with a state of {size} bytes"
+"""Its argument is the descriptor of the new program's end of the succession."""
+START_S: Final = 60.0
+"""How long the other program may take to start. Clients are served meanwhile."""
+_OK: Final = "OK"
 
 
 def without_state(arguments: Sequence[str]) -> list[str]:
@@ -46,12 +42,31 @@ def without_state(arguments: Sequence[str]) -> list[str]:
     return [*arguments[:at], *arguments[at + 2 :]]
 
 
+class Kept(Protocol):
+    """Hears that the daemon goes on with its old program."""
+
+    def __call__(self, reason: str, *, moved: bool) -> None:
+        """reason: why. moved: this is another process now."""
+
+
 class Replacement:
     """What takes the place of the running daemon."""
 
-    def __init__(self, signals: SignalQueue, loop: EventLoop, log: LogFile) -> None:
-        """signals: of this process; the other program gets those that nobody took."""
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        signals: SignalQueue,
+        kept: Kept,
+        loop: EventLoop,
+        log: LogFile,
+    ) -> None:
+        """signals: of this process; the other program gets those that nobody took.
+
+        kept: hears of a failed update.
+        """
+        self._nursery = nursery
         self._signals = signals
+        self._kept = kept
         self._loop = loop
         self._log = log
 
@@ -68,89 +83,100 @@ class Replacement:
         program: str | None,
         arguments: str | None,
         version: int | None,
-        asker: ConnId | None,
-        reply: bytes,
-    ) -> str:
-        """Why it failed; there is no return otherwise."""
-        if program is None:
-            command = _own_command()
-        else:
-            # The child would be looked for in PATH, what is executed would not.
-            command = [os.path.join(os.curdir, program), *without_state(sys.argv[1:])]
-        if arguments is not None:
+        asker: Asker | None,
+    ) -> None:
+        """Begin with it."""
+        self._nursery.start_soon(self._replace, program, arguments, version, asker)
+
+    async def _replace(
+        self,
+        program: str | None,
+        arguments: str | None,
+        version: int | None,
+        asker: Asker | None,
+    ) -> None:
+        process = os.getpid()
+        try:
+            command = _command(program, arguments)
+            version = version or stream_version(self._loop.daemon)
+            reason = await self._rehearse(command, version)
+            if reason is None:
+                reason = await self._succeed(command, version, asker)
+        except HandingOverFailed as error:
+            reason = str(error)
+        except (OSError, MemoryError) as error:
+            reason = f"The update cannot be tried: {_plain(error)}"
+        moved = os.getpid() != process
+        if moved:
+            self._loop.rundir.note_process()
+            reason += f"; the daemon goes on as process {os.getpid()}"
+        self._kept(reason, moved=moved)
+        self._loop.interject(self._loop.daemon.not_succeeded(reason))
+
+    async def _rehearse(self, command: Sequence[str], version: int) -> str | None:
+        # Not in the copy, which has the same log.
+        self._loop.interject(self._loop.daemon.let_go())
+        return await refusal(command, lambda: self._state(version, None)[0])
+
+    async def _succeed(self, command: Sequence[str], version: int, asker: Asker | None) -> str:
+        """Why it failed; this is another process then, unless the program cannot be executed."""
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with here:
+            held = self._signals.hold_back()
             try:
-                command[1:] = shlex.split(arguments)
-            except ValueError as error:
-                return f"The command line cannot be split: {error}."
-        answered = None if asker is None else Answered(asker, reply)
-        return self._replace(command, version, answered)
+                with there:
+                    original = become([*command, STATE_OPTION, str(there.fileno())], there.fileno())
+            except OSError as error:
+                return f"Error activating new binary: {_plain(error)}"
+            finally:
+                self._signals.release()
+            answered = None if asker is None else Answered(asker.conn, asker.reply(_OK))
+            try:
+                await _started(here)
+                self._loop.interject(self._loop.daemon.let_go())
+                state, descriptors = self._state(version, answered)
+                give(here, state, descriptors.all())
+            except (HandingOverFailed, OSError, MemoryError) as error:
+                return f"{ascii(command[0])[1:-1]} does not take over: {_plain(error)}"
+            finally:
+                keep(here, original)
+                for number in held:
+                    # The other program, which had them, is gone.
+                    os.kill(os.getpid(), number)
 
-    def _replace(self, command: list[str], version: int | None, answered: Answered | None) -> str:
-        daemon = self._loop.daemon
-        version = version or stream_version(daemon)
+    def _state(self, version: int, answered: Answered | None) -> tuple[bytes, Descriptors]:
+        descriptors = self._loop.descriptors(self._log.handed_over)
+        streams = {ConnId(number): fd for number, fd in descriptors.streams.items()}
+        sockets = Sockets(descriptors.listening, streams)
+        records, supplement = save_all(self._loop.daemon, sockets, answered, version)
+        return encode_handover(records, version, supplement, descriptors), descriptors
+
+
+def _command(program: str | None, arguments: str | None) -> list[str]:
+    """What is to be executed. Raises: HandingOverFailed."""
+    if program is None:
+        command = [sys.executable, *without_state(sys.orig_argv[1:])]
+    else:
+        # What is executed is not looked for in PATH.
+        command = [os.path.join(os.curdir, program), *without_state(sys.argv[1:])]
+    if arguments is not None:
         try:
-            descriptors = self._loop.descriptors(self._log.handed_over)
-            streams = {ConnId(number): fd for number, fd in descriptors.streams.items()}
-            sockets = Sockets(descriptors.listening, streams)
-            records, supplement = save_all(daemon, sockets, answered, version)
-            state = encode_handover(records, version, supplement, descriptors)
-            with _memory(state) as fd:
-                command += [STATE_OPTION, str(fd)]
-                if (refusal := _refusal(command, fd, len(state))) is not None:
-                    return refusal
-                self._execute(command, (fd, *descriptors.all()))
-        except StateError as error:
-            return f"The state cannot be handed over: {error}."
-        except OSError as error:
-            return f"Error activating new binary: {error.strerror}: {error.filename or command[0]}"
-
-    def _execute(self, command: list[str], descriptors: Sequence[int]) -> NoReturn:
-        """Become this program, with these descriptors open. Raises: OSError, with all as it was."""
-        self._signals.hold_back()
-        try:
-            for fd in descriptors:
-                os.set_inheritable(fd, True)
-            os.execv(command[0], command)
-        finally:
-            for fd in descriptors:
-                os.set_inheritable(fd, False)
-            self._signals.release()
+            command[1:] = shlex.split(arguments)
+        except ValueError as error:
+            raise HandingOverFailed(f"The command line cannot be split: {error}") from error
+    return command
 
 
-def _own_command() -> list[str]:
-    return [sys.executable, *without_state(sys.orig_argv[1:])]
+async def _started(end: socket.socket) -> None:
+    """Return when the other program waits for the state. Raises: HandingOverFailed, OSError."""
+    with trio.move_on_after(START_S) as limit:
+        await trio.lowlevel.wait_readable(end)
+    if limit.cancelled_caught:
+        raise HandingOverFailed(f"it did not start within {START_S:g} s")
+    if end.recv(len(READY)) != READY:
+        raise HandingOverFailed("it ended as soon as it had started")
 
 
-@contextmanager
-def _memory(data: bytes) -> Iterator[int]:
-    """A descriptor of a file in memory with these bytes."""
-    fd = os.memfd_create("xenstore-sim-state", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _refusal(command: Sequence[str], fd: int, size: int) -> str | None:
-    """Why the program would not go on with the state; None: it would."""
-    try:
-        looked = subprocess.run(
-            [*command, CHECK_OPTION],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=CHECK_S,
-            check=False,
-            pass_fds=[fd],
-        )
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not look at the state within {CHECK_S:g} s."
-    if not looked.returncode and looked.stdout.decode(errors="replace").strip() == acceptance(size):
-        return None
-    words = (looked.stderr or looked.stdout).decode(errors="replace").strip().splitlines()
-    # It becomes part of a reply, which is bytes and has a bound, and of a line for the operator.
-    said = ascii(words[-1])[1:-1][:_SAID_MAX] if words else "it said nothing"
-    return f"{command[0]} does not take over, status {looked.returncode}: {said}"
+def _plain(error: Exception) -> str:
+    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return ascii(text or type(error).__name__)[1:-1]

@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 
 class ReadinessError(Exception):
@@ -41,19 +42,23 @@ def notify_manager(address: str) -> None:
         manager.sendto(b"READY=1", name)
 
 
-@contextmanager
-def pid_file(path: Path, *, there: bool = False) -> Iterator[None]:
-    """Our process id in this file while the block runs. Raises: ReadinessError.
+class PidFile:
+    """A file with our process id while the block runs."""
 
-    there: it is in it already.
-    """
-    if not there:
-        with _told(f"the pid file {path}", "name one in a writable directory"):
-            path.write_text(f"{os.getpid()}\n")
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self) -> None:
+        """Let it name this process. Raises: ReadinessError."""
+        with _told(f"the pid file {self._path}", "name one in a writable directory"):
+            self._path.write_text(f"{os.getpid()}\n")
+
+    def __enter__(self) -> Self:
+        self.write()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -49,6 +49,7 @@ class RunDirectory:
         self.socket_path = rundir / "socket" if socket_path is None else socket_path
         self._listening: dict[Path, int] = {}
         """Sockets of that program that nobody asked for yet."""
+        self._owned = taken_over is None
         if taken_over is not None:
             self._take_over(taken_over)
             return
@@ -65,6 +66,7 @@ class RunDirectory:
             for path in (*self._socket_directories(), self.socket_path.parent):
                 path.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(rundir)
+            self.note_process()
         except OSError as error:
             raise RunDirectoryError(
                 rundir, f"{error.strerror} ({error.filename})", "choose a writable directory"
@@ -114,12 +116,22 @@ class RunDirectory:
         """The descriptor of the lock, for a program that takes this one's place."""
         return self._lock
 
+    def own(self) -> None:
+        """The program that had it is gone; until then it is left as it is at the end."""
+        self._owned = True
+
+    def note_process(self) -> None:
+        """Name this process in the lock, for whoever finds it taken."""
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for path in self._sockets():
-            path.unlink(missing_ok=True)
+        if self._owned:
+            for path in self._sockets():
+                path.unlink(missing_ok=True)
         # The lock file stays: removing it would let two daemons lock two files of one name.
         os.close(self._lock)
 
@@ -161,8 +173,6 @@ def _lock(rundir: Path) -> int:
         raise DaemonRunning(
             rundir, f"xenstore-sim runs there, process {pid}", "stop it or choose another directory"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode("ascii"), 0)
     return lock
 
 

@@ -26,8 +26,8 @@ from xenstore_sim.wire.strings import strings
 
 if TYPE_CHECKING:
     # Who has one loaded the migration format with it; who has none starts without.
-    from xenstore_sim.handover import Handover
     from xenstore_sim.state_file import StateFile
+    from xenstore_sim.taken_over import TakenOver
 
 __all__ = ["DaemonRunning", "RunDirectoryError", "ServerHandle", "Settings", "serve"]
 
@@ -73,11 +73,9 @@ class ServerHandle:
         """Tell the daemon that a domain stopped running and still exists."""
         self._loop.interject(self._loop.daemon.domain_shut_down(domid))
 
-    def live_update(self) -> str:
-        """Let this program's like take its place; why it failed, and there is no return else."""
-        reason, commands = self._loop.daemon.live_update()
-        self._loop.interject(commands)
-        return reason
+    def live_update(self) -> str | None:
+        """Let this program's like take its place; why that is not even tried."""
+        return self._loop.daemon.live_update()
 
     def inject(self, plan: FaultPlan | None) -> None:
         """Do wrong from now on what the plan says, and nothing else; None: nothing at all."""
@@ -125,7 +123,7 @@ async def serve(
     tell: Callable[[str], None] | None = None,
     linger_s: float = 0.0,
     state_file: "StateFile | None" = None,
-    handover: "Handover | None" = None,
+    taken_over: "TakenOver | None" = None,
     replacement: Callable[[EventLoop, LogFile], Successor] | None = None,
     task_status: trio.TaskStatus[ServerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -136,33 +134,36 @@ async def serve(
     tell: takes words for the operator, such as those of CONTROL print; None: nobody hears them.
     linger_s: as for EventLoop; only where no client runs in the same thread.
     state_file: where the store comes from, and goes when it is cancelled; None: it is fresh.
-    handover: of the program whose place this one took. replacement: what makes another one take
+    taken_over: of the program whose place this one takes. replacement: what makes another one take
     the place of this one; None: nothing can.
-    Raises: DaemonRunning, RunDirectoryError, StateFileError, StateError before it is started;
-    StateFileError at the end.
+    Raises: DaemonRunning, RunDirectoryError, StateFileError, StateError, HandingOverFailed, OSError
+    before it is started; StateFileError at the end.
     """
     socket = None if socket_path is None else Path(socket_path)
-    left = None if handover is None else handover.descriptors
+    left = None if taken_over is None else taken_over.descriptors
     with (
         RunDirectory(Path(rundir), socket, left) as directory,
         LogFile(directory.rundir, tell) as log,
     ):
         daemon = Daemon(settings, domain_exists, log)
-        if handover is not None:
-            log.take_over(handover.descriptors.log)
-            handover.restore(daemon)
+        if taken_over is not None:
+            log.take_over(taken_over.descriptors.log)
+            taken_over.restore(daemon)
         else:
             if trace_file is not None:
                 daemon.log_to(os.fspath(trace_file))
             if state_file is not None:
                 state_file.begin(daemon)
         loop = EventLoop(daemon, directory, linger_s)
+        if taken_over is not None:
+            # Until it is complete the other program serves: nothing is to be ended in order.
+            loop.take_over(taken_over.descriptors)
+            taken_over.complete()
+            directory.own()
         try:
-            if left is not None:
-                loop.take_over(left)
-            loop.resume()
             if replacement is not None:
                 daemon.succeeded_by(replacement(loop, log))
+            loop.resume()
             task_status.started(ServerHandle(loop))
             await loop.run()
         except trio.Cancelled:

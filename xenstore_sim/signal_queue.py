@@ -39,12 +39,14 @@ class SignalQueue:
                 await self._came.wait()
         return self._take()
 
-    def hold_back(self) -> None:
+    def hold_back(self) -> tuple[int, ...]:
         """Leave those that nobody took, and all that come, to the kernel: until `release`, or for
-        the program that becomes of this process."""
+        the program that becomes of this process. Those that nobody took."""
         signal.pthread_sigmask(signal.SIG_BLOCK, self._numbers)
+        waiting = tuple(self._waiting)
         while self._waiting:
             os.kill(os.getpid(), self._take())
+        return waiting
 
     def release(self) -> None:
         """Take them again."""

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -20,6 +20,7 @@ class Replaceable:
 
     def __init__(self, process: trio.Process, rundir: Path) -> None:
         self.process = process
+        self.pid = process.pid
         self.rundir = rundir
         self.socket_path = rundir / "socket"
         self._said = bytearray()
@@ -37,19 +38,36 @@ class Replaceable:
 
     async def renew(self) -> None:
         """Return when the same program took its own place."""
-        self.process.send_signal(signal.SIGUSR2)
+        os.kill(self.pid, signal.SIGUSR2)
         assert await self.line() == TOOK_OVER
+
+    def moved(self) -> None:
+        """It is another process now, which the lock names."""
+        self.pid = int((self.rundir / "lock").read_text())
 
     def descriptors(self) -> int:
         """How many it has open."""
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    async def stop(self) -> None:
+        """Return when it has ended as it was told to."""
+        with suppress(ProcessLookupError):
+            watched = os.pidfd_open(self.pid)
+            os.kill(self.pid, signal.SIGTERM)
+            await trio.lowlevel.wait_readable(watched)
+            os.close(watched)
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
 
 
 @asynccontextmanager
 async def replaceable(
     rundir: Path, *options: str, deadline_s: float = DEADLINE_S
 ) -> AsyncIterator[Replaceable]:
-    """A daemon that serves; the same process must be there at the end, and end in order.
+    """A daemon that serves; it must be there at the end, and end in order.
 
     deadline_s: of the whole block.
     """
@@ -61,9 +79,10 @@ async def replaceable(
         with trio.fail_after(deadline_s):
             assert await daemon.line() == f"xenstore-sim: listening on {rundir}/socket"
             yield daemon
-            process.terminate()
-            assert await process.wait() == 0
+            await daemon.stop()
+            if daemon.pid == process.pid:
+                assert await process.wait() == 0
     finally:
-        process.kill()
+        daemon.kill()
         with trio.CancelScope(shield=True):
             await process.wait()

@@ -31,10 +31,9 @@ def save_all(
 ) -> tuple[tuple[Record, ...], Supplement]:
     """Everything, for another daemon that goes on with the same connections.
 
-    answered: the reply to the request that asks for this.
+    answered: the reply to the request that asks for this. What injected faults keep back is not
+    saved: the other daemon has dice of its own, and `let_go` delivers it before.
     """
-    # What faults keep back goes out first: the other daemon has dice of its own.
-    daemon.let_go()
     return saving.save_all(daemon.world, daemon.last_conn, sockets, answered, version)
 
 

@@ -31,6 +31,10 @@ from xenstore_sim.wire.names import (
 from xenstore_sim.wire.ops import Errno
 
 
+class Deferred(Exception):
+    """The reply comes later; until then no other request of the client is handled."""
+
+
 @dataclass(slots=True)
 class World:
     """The state of a daemon, all of it."""

@@ -31,6 +31,8 @@ class Connection:
     """Of fault injection; None until it looks at this connection."""
     broken: bool = False
     """Nothing more is read from it or sent to it."""
+    held: bool = False
+    """No request of it is handled: the reply to the last one comes later."""
     send: Send = field(init=False)
     """Tells the shell of its output. Kept, for every request says it."""
 

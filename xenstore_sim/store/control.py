@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from xenstore_sim.store.call import Call
+from xenstore_sim.store.call import Call, Deferred
+from xenstore_sim.store.live_update import Asker
 from xenstore_sim.store.log import SWITCHES
 from xenstore_sim.store.quota_control import quota, soft_quota
 from xenstore_sim.store.summary import Thresholds, summary
 from xenstore_sim.store.usage import report
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.layout import encode_packet
-from xenstore_sim.wire.ops import Errno, Op
+from xenstore_sim.wire.ops import Errno
 
 _OK: Final = "OK"
 _DIGITS_MAX: Final = 9
@@ -104,12 +104,15 @@ def _quota_soft(call: Call, args: list[str]) -> str:
 
 
 def _live_update(call: Call, args: list[str]) -> str:
-    """A sentence, as xenstored answers what it cannot do: xenstore-control shows it and fails."""
-    if args[:1] == ["-s"] and call.world.commands:
-        # Requests before this one have work for the shell yet; xenstore-control asks again.
-        return "BUSY"
-    ok = encode_packet(Op.CONTROL, call.req_id, call.tx_id, f"{_OK}\0".encode("ascii"))
-    return call.world.live_update.control(args, call.conn.id, ok, call.world.compat)
+    """A sentence, as xenstored answers what it cannot do: xenstore-control shows it and fails.
+
+    Raises: Deferred, where it is tried.
+    """
+    asker = Asker(call.conn.id, call.req_id, call.tx_id)
+    text = call.world.live_update.control(args, asker, call.world.compat)
+    if text is None:
+        raise Deferred
+    return text
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,10 +224,11 @@ class Daemon:
 
     # -- handing on
 
-    def let_go(self) -> None:
+    def let_go(self) -> tuple[Command, ...]:
         """Deliver what injected faults keep back, and go on injecting."""
         if self._injector is not None:
             self._begin_faults(self._plan)
+        return self._service.commands()
 
     def resume(self) -> tuple[Command, ...]:
         """Go on where a restored state was left."""
@@ -257,10 +258,23 @@ class Daemon:
         """Let CONTROL live-update put another program in this one's place."""
         self.world.live_update.successor = successor
 
-    def live_update(self) -> tuple[str, tuple[Command, ...]]:
-        """Let this program's like take its place; why it failed, and there is no return else."""
-        reason = self.world.live_update.now()
-        return reason, self._service.commands()
+    def live_update(self) -> str | None:
+        """Let this program's like take its place; why that is not even tried."""
+        return self.world.live_update.now()
+
+    def not_succeeded(self, reason: str) -> tuple[Command, ...]:
+        """The program that was to take this one's place does not; tell who asked for it.
+
+        reason: in ASCII, short enough for a reply.
+        """
+        asker = self.world.live_update.failed()
+        conn = None if asker is None else self.world.connections.get(asker.conn)
+        if asker is not None and conn is not None:
+            conn.held = False
+            conn.outbox.put_reply(asker.reply(reason))
+            self.world.notifier.woken[conn.id] = conn.send
+            self._service.handle(conn)
+        return self._service.commands()
 
     # -- the hypervisor
 

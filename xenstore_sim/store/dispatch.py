@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from xenstore_sim.store import domain_ops, node_ops, session_ops, shortcuts
-from xenstore_sim.store.call import Call, World
+from xenstore_sim.store.call import Call, Deferred, World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.control import control
 from xenstore_sim.wire.errors import Refusal
@@ -95,6 +95,9 @@ def answer(world: World, conn: Connection, packet: Packet) -> None:
     except Refusal as refusal:
         world.counters.refused(refusal.errno)
         type_, payload = Op.ERROR, f"{refusal.errno}\0".encode("ascii")
+    except Deferred:
+        conn.held = True
+        return
     if logged:
         world.log.message(conn, "<", Packet(type_, req_id, tx_id, payload))
     reply = HEADER.pack(type_, req_id, tx_id, len(payload)) + payload

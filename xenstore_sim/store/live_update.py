@@ -5,16 +5,33 @@ Source: docs/misc/xenstore.txt, CONTROL; C xenstored for the order of the steps 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.compat import Compat
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.ops import Errno
+from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.names import ReqId, TxId
+from xenstore_sim.wire.ops import Errno, Op
 
 _OK: Final = "OK"
+_ACTIVE: Final = "live-update session already active."
 NOT_AVAILABLE: Final = "live update is not available in this daemon: stop it and start it again"
 _VERSIONS: Final = ("1", "2")
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asked by CONTROL for the update, and hears of its end."""
+
+    conn: ConnId
+    req_id: ReqId
+    tx_id: TxId
+
+    def reply(self, text: str) -> bytes:
+        """The whole of it."""
+        return encode_packet(Op.CONTROL, self.req_id, self.tx_id, f"{text}\0".encode("ascii"))
 
 
 class Successor(Protocol):
@@ -28,20 +45,19 @@ class Successor(Protocol):
         program: str | None,
         arguments: str | None,
         version: int | None,
-        asker: ConnId | None,
-        reply: bytes,
-    ) -> str:
-        """Why it failed and this program goes on; there is no return otherwise.
+        asker: Asker | None,
+    ) -> None:
+        """Begin with it; `Daemon.not_succeeded` hears of its failure, nobody of its success.
 
         program, arguments: None: those of this one. version: of the migration format; None: that
-        of the release. reply: what the asker, if there is one, hears from the other program.
+        of the release. asker: who hears OK from the other program.
         """
 
 
 class LiveUpdate:
     """One update at a time, prepared and started by the same connection."""
 
-    __slots__ = ("_arguments", "_owner", "_program", "successor")
+    __slots__ = ("_arguments", "_asker", "_owner", "_program", "_under_way", "successor")
 
     def __init__(self) -> None:
         self.successor: Successor | None = None
@@ -49,23 +65,35 @@ class LiveUpdate:
         self._owner: ConnId | None = None
         self._program: str | None = None
         self._arguments: str | None = None
+        self._under_way = False
+        self._asker: Asker | None = None
+        """Of the one that is under way."""
 
-    def now(self) -> str:
-        """Let this program's like take its place; why it failed."""
+    def now(self) -> str | None:
+        """Let this program's like take its place; why that is not even tried."""
         if self.successor is None:
             return NOT_AVAILABLE
-        return self.successor.take_over(None, None, None, None, b"")
+        if self._under_way:
+            return _ACTIVE
+        self._begun(self.successor, None, None, None, None)
+        return None
+
+    def failed(self) -> Asker | None:
+        """The one that was under way came to nothing; who asked for it."""
+        asker, self._asker, self._under_way = self._asker, None, False
+        return asker
 
     def end_of(self, conn: ConnId) -> None:
         """The connection is gone, and what it prepared."""
         if conn == self._owner:
             self._owner = None
 
-    def control(self, args: list[str], conn: ConnId, reply: bytes, compat: Compat) -> str:
-        """The text of the answer. reply: the whole of it where the other program gives it.
+    def control(self, args: list[str], asker: Asker, compat: Compat) -> str | None:
+        """The text of the answer; None: it comes when the update has failed or succeeded.
 
         Raises: Refusal, EINVAL.
         """
+        conn = asker.conn
         match args:
             case ["-a"]:
                 return self._abort()
@@ -74,7 +102,7 @@ class LiveUpdate:
             case ["-f", program]:
                 return self._begin(conn, program)
             case ["-s", *options]:
-                return self._start(conn, reply, _version(options, compat))
+                return self._start(asker, _version(options, compat))
         raise Refusal(Errno.EINVAL)
 
     def _begin(self, conn: ConnId, program: str) -> str:
@@ -82,8 +110,8 @@ class LiveUpdate:
             return NOT_AVAILABLE
         if (objection := self.successor.objection(program)) is not None:
             return objection
-        if self._owner is not None:
-            return "live-update session already active."
+        if self._owner is not None or self._under_way:
+            return _ACTIVE
         self._owner, self._program, self._arguments = conn, program, None
         return _OK
 
@@ -99,11 +127,25 @@ class LiveUpdate:
         self._owner = None
         return _OK
 
-    def _start(self, conn: ConnId, reply: bytes, version: int | None) -> str:
-        if conn != self._owner or self.successor is None:
+    def _start(self, asker: Asker, version: int | None) -> str | None:
+        if asker.conn != self._owner or self.successor is None:
             return "Not in live-update session."
         self._owner = None
-        return self.successor.take_over(self._program, self._arguments, version, conn, reply)
+        if self._under_way:
+            return _ACTIVE
+        self._begun(self.successor, self._program, self._arguments, version, asker)
+        return None
+
+    def _begun(
+        self,
+        successor: Successor,
+        program: str | None,
+        arguments: str | None,
+        version: int | None,
+        asker: Asker | None,
+    ) -> None:
+        self._under_way, self._asker = True, asker
+        successor.take_over(program, arguments, version, asker)
 
 
 def _version(options: list[str], compat: Compat) -> int | None:

@@ -44,6 +44,7 @@ class Service:
             conn.outbox.waiting < REPLY_BYTES_MAX
             and conn.id not in self._stalled
             and not conn.broken
+            and not conn.held
         )
 
     def handle(self, conn: Connection) -> None:
@@ -94,7 +95,7 @@ class Service:
 
     def _serves(self, conn: Connection) -> bool:
         """Whether the next request of this client may be handled."""
-        if conn.broken or conn.outbox.waiting >= REPLY_BYTES_MAX:
+        if conn.broken or conn.held or conn.outbox.waiting >= REPLY_BYTES_MAX:
             return False
         if conn.identity.privileged:
             return True

@@ -29,6 +29,7 @@ DOMAINS = (1, 2, 3)
 
 def hand_on(stage: Stage, answered: Answered | None = None) -> None:
     """Put a new daemon in the place of the stage's, which knows nothing but what it is left."""
+    stage.commands += stage.daemon.let_go()
     sockets = Sockets(LISTENING, {conn: 100 + conn for conn in stage.daemon.connections()})
     version = stream_version(stage.daemon)
     records, supplement = save_all(stage.daemon, sockets, answered, version)

@@ -4,15 +4,25 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.xenstore_sim.conversations import NO_TX, REQ_ID, Peer, Stage
+from tests.xenstore_sim.conversations import (
+    NO_TX,
+    REQ_ID,
+    Peer,
+    Stage,
+    event,
+    hears,
+    readable,
+    says,
+)
 from xenstore_sim.store.daemon import Settings
-from xenstore_sim.store.live_update import NOT_AVAILABLE
-from xenstore_sim.store.watches import ConnId
+from xenstore_sim.store.live_update import NOT_AVAILABLE, Asker
 from xenstore_sim.wire.compat import COMPAT_4_22
 from xenstore_sim.wire.layout import encode_packet
-from xenstore_sim.wire.messages import Control
+from xenstore_sim.wire.messages import Control, Ok, Watch, Write
+from xenstore_sim.wire.names import ReqId, Token, TxId
 from xenstore_sim.wire.ops import Op
 
+ACTIVE = b"live-update session already active.\0"
 OUTSIDE = b"Not in live-update session.\0"
 
 
@@ -20,7 +30,7 @@ OUTSIDE = b"Not in live-update session.\0"
 class Unwilling:
     """Notes what it is asked for, and starts nothing."""
 
-    started: list[tuple[str | None, str | None, int | None, ConnId | None, bytes]] = field(
+    started: list[tuple[str | None, str | None, int | None, Asker | None]] = field(
         default_factory=list
     )
 
@@ -32,11 +42,9 @@ class Unwilling:
         program: str | None,
         arguments: str | None,
         version: int | None,
-        asker: ConnId | None,
-        reply: bytes,
-    ) -> str:
-        self.started.append((program, arguments, version, asker, reply))
-        return "It does not start."
+        asker: Asker | None,
+    ) -> None:
+        self.started.append((program, arguments, version, asker))
 
 
 class Scene:
@@ -49,18 +57,78 @@ class Scene:
         request = Control(("live-update", *options))
         return self.stage.ask(who or self.stage.dom0, NO_TX, request)
 
+    def starts(self, *options: str, who: Peer | None = None) -> None:
+        """There is no answer yet."""
+        request = Control(("live-update", "-s", *options))
+        assert self.stage.send(who or self.stage.dom0, NO_TX, request) == b""
+
+    def fails(self, reason: str) -> None:
+        """The program that was to take over does not."""
+        self.stage.commands += self.stage.daemon.not_succeeded(reason)
+
 
 def test_a_program_is_named_given_arguments_and_started() -> None:
     scene = Scene()
     assert scene.asks("-f", "/bad") == b"/bad is not good.\0"
     assert scene.asks("-f", "/good") == b"OK\0"
     assert scene.asks("-c", "--compat 4.22") == b"OK\0"
-    assert scene.asks("-s", "-t", "5", "-F") == b"It does not start.\0"
-    reply = encode_packet(Op.CONTROL, REQ_ID, NO_TX, b"OK\0")
-    assert scene.successor.started == [
-        ("/good", "--compat 4.22", None, scene.stage.dom0.conn, reply)
-    ]
+    scene.starts("-t", "5", "-F")
+    asker = Asker(scene.stage.dom0.conn, ReqId(REQ_ID), TxId(NO_TX))
+    assert scene.successor.started == [("/good", "--compat 4.22", None, asker)]
+    assert asker.reply("OK") == encode_packet(Op.CONTROL, REQ_ID, NO_TX, b"OK\0")
+    scene.fails("It does not start.")
+    assert scene.stage.take(scene.stage.dom0) == asker.reply("It does not start.")
     assert scene.asks("-s") == OUTSIDE, "a failure ends the session"
+
+
+def test_while_one_is_tried_only_who_asked_has_to_wait() -> None:
+    scene = Scene()
+    stage, dom0, other = scene.stage, scene.stage.dom0, scene.stage.connect()
+    stage.converse(says(dom0, NO_TX, Watch("/a", Token(b"t"), None), Ok(), event("/a")))
+    scene.asks("-f", "/good")
+    scene.starts()
+    assert not stage.daemon.wants_input(dom0.conn)
+    assert stage.send(dom0, NO_TX, Write("/a", b"late")) == b""
+    stage.converse(says(other, NO_TX, Write("/a", b"")), hears(dom0, event("/a")))
+    scene.fails("No.")
+    assert stage.daemon.wants_input(dom0.conn)
+    said = readable(stage.take(dom0))
+    assert said[0].startswith("CONTROL ")
+    assert said[1].startswith("WATCH_EVENT ")
+    assert said[2].startswith("WRITE ")
+
+
+def test_there_is_no_second_one_meanwhile() -> None:
+    scene = Scene()
+    other = scene.stage.connect()
+    scene.asks("-f", "/good")
+    scene.starts()
+    assert scene.asks("-f", "/good", who=other) == ACTIVE
+    assert scene.stage.daemon.live_update() == ACTIVE[:-1].decode()
+    assert len(scene.successor.started) == 1
+    scene.fails("No.")
+    assert scene.stage.daemon.live_update() is None
+    assert scene.asks("-f", "/good", who=other) == ACTIVE
+    scene.fails("No.")
+    assert scene.asks("-f", "/good", who=other) == b"OK\0"
+
+
+def test_an_update_that_is_prepared_does_not_start_beside_another_one() -> None:
+    scene = Scene()
+    scene.asks("-f", "/good")
+    assert scene.stage.daemon.live_update() is None
+    assert scene.asks("-s") == ACTIVE
+    assert len(scene.successor.started) == 1
+
+
+def test_who_asked_may_leave() -> None:
+    scene = Scene()
+    other = scene.stage.connect()
+    scene.asks("-f", "/good", who=other)
+    scene.starts(who=other)
+    scene.stage.daemon.disconnect(other.conn)
+    scene.fails("No.")
+    assert scene.asks("-f", "/good") == b"OK\0"
 
 
 def test_one_session_at_a_time_and_only_its_own_connection_goes_on_with_it() -> None:
@@ -101,7 +169,7 @@ def test_what_is_no_sub_command_is_refused(options: tuple[str, ...]) -> None:
 def test_4_22_lets_the_version_of_the_stream_be_chosen() -> None:
     scene = Scene(Settings(COMPAT_4_22))
     scene.asks("-f", "/good")
-    scene.asks("-s", "-v", "1")
+    scene.starts("-v", "1")
     assert scene.successor.started[0][2] == 1
     older = Scene()
     older.asks("-f", "/good")
