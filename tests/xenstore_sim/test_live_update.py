@@ -23,7 +23,7 @@ from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.perms import NodePerms
 
-RESTARTS = 20
+RESTARTS = 5
 DOM3, DOM4 = DomId(3), DomId(4)
 
 
