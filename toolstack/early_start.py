@@ -15,6 +15,9 @@ import socket
 import sys
 from collections.abc import Sequence
 
+_STUB_DOMAIN = "device_model_stubdomain_override"
+_LOOKED_AT_BYTES = 1 << 20
+
 
 class WaitingProcess:
     """A device model that waits to be told what it is for."""
@@ -39,7 +42,27 @@ def wanted(arguments: Sequence[str]) -> bool:
         arguments[:1] in (["create"], ["demo"])
         and not {"-h", "--help"} & set(arguments)
         and not any(word.startswith(("--device-model", "--rom")) for word in arguments)
+        and not (_on_xen(arguments) and any(map(_asks_for_a_stub_domain, arguments)))
     )
+
+
+def _on_xen(arguments: Sequence[str]) -> bool:
+    """Only there a device model runs anywhere but in a process of this host."""
+    return "xen" in arguments or "--machine=xen" in arguments
+
+
+def _asks_for_a_stub_domain(argument: str) -> bool:
+    """Whether this is a setting, or most likely a configuration, with a stub domain."""
+    if _STUB_DOMAIN in argument:
+        return True
+    # What is no regular file may be read once only, and that is not for us.
+    if not os.path.isfile(argument):
+        return False
+    try:
+        with open(argument, "rb") as file:
+            return _STUB_DOMAIN.encode() in file.read(_LOOKED_AT_BYTES)
+    except OSError:
+        return False
 
 
 def start_waiting() -> WaitingProcess | None:

@@ -39,6 +39,26 @@ def test_only_a_boot_with_our_device_model_starts_one_early(
     assert wanted(arguments) is is_wanted
 
 
+@pytest.mark.parametrize("machine", [["--machine", "xen"], ["--machine=xen"]])
+@pytest.mark.parametrize("setting", ["", "device_model_stubdomain_override = 1\n"])
+def test_none_is_started_for_a_guest_whose_device_model_has_a_domain_of_its_own(
+    tmp_path: Path, machine: list[str], setting: str
+) -> None:
+    config = tmp_path / "guest.cfg"
+    config.write_text(f'kernel = "vmlinuz"\n{setting}')
+    assert wanted(["create", *machine, str(config)]) is not bool(setting)
+    override = "device_model_stubdomain_override=1"
+    assert not wanted(["create", *machine, str(config), override])
+    # Where Xen is simulated, its stub domain is a process of this host.
+    assert wanted(["create", str(config), override])
+
+
+def test_a_configuration_that_can_be_read_once_only_is_left_alone(tmp_path: Path) -> None:
+    pipe = tmp_path / "guest.cfg"
+    os.mkfifo(pipe)
+    assert wanted(["create", "--machine=xen", str(pipe)])
+
+
 def test_one_that_is_not_needed_is_gone_when_it_is_abandoned() -> None:
     waiting = start_waiting()
     assert waiting is not None
