@@ -11,7 +11,8 @@ import json
 import os
 import socket
 
-_MESSAGE_MAX_BYTES = 256 * 1024
+MESSAGE_MAX_BYTES = 256 * 1024
+"""The toolstack tells no more: a longer list is for a process of its own."""
 _DESCRIPTORS_MAX = 5
 
 
@@ -22,9 +23,9 @@ def receive(channel_fd: int) -> list[str] | None:
     is closed.
     """
     with socket.socket(fileno=channel_fd) as channel:
-        data, fds, _, _ = socket.recv_fds(channel, _MESSAGE_MAX_BYTES, _DESCRIPTORS_MAX)
-        while data and not data.endswith(b"\n") and len(data) < _MESSAGE_MAX_BYTES:
-            more = channel.recv(_MESSAGE_MAX_BYTES)
+        data, fds, _, _ = socket.recv_fds(channel, MESSAGE_MAX_BYTES, _DESCRIPTORS_MAX)
+        while data and not data.endswith(b"\n") and len(data) < MESSAGE_MAX_BYTES:
+            more = channel.recv(MESSAGE_MAX_BYTES)
             if not more:
                 return None
             data += more

@@ -22,7 +22,7 @@ import trio
 from handoff.confinement import Mode, spawn
 from handoff.errors import ConfigError, printable
 from toolstack.domain_connection import DomainConnection
-from toolstack.early_start import WaitingProcess
+from toolstack.early_start import MESSAGE_MAX_BYTES, WaitingProcess
 from toolstack.host import GuestMemory
 from toolstack.progress import Progress
 
@@ -254,22 +254,24 @@ def _tell(
     xenstore_fds: Sequence[int],
     ram_fds: Sequence[int],
 ) -> _Child | None:
-    """Gives a waiting process its work; None if it has ended meanwhile."""
+    """Gives a waiting process its work; None if it does not take that at once: it has ended
+    meanwhile, or hangs, or the work is too much to tell."""
     child = _SpawnedChild(waiting.pid)
     told = {"xenstore_fds": len(xenstore_fds), "arguments": list(words)}
     message = json.dumps(told).encode("ascii") + b"\n"
     fds = (log_fd, *xenstore_fds, *ram_fds)
     with waiting.channel:
-        try:
-            sent = socket.send_fds(waiting.channel, [message], fds)
-            if sent < len(message):
-                # Nothing is done with half a message; with a whole one the peer may have
-                # closed its end already, and even an empty send would fail.
-                waiting.channel.sendall(message[sent:])
-        except OSError:
-            os.kill(child.pid, signal.SIGKILL)
-            child.wait()
-            return None
+        # A process that is stopped takes no more than fits, and would hold up all of us.
+        waiting.channel.setblocking(False)
+        sent = 0
+        if len(message) <= MESSAGE_MAX_BYTES:
+            with suppress(OSError):
+                sent = socket.send_fds(waiting.channel, [message], fds)
+    if sent < len(message):
+        # Nothing is done with half a message.
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        return None
     return child
 
 

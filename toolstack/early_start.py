@@ -15,6 +15,9 @@ import socket
 import sys
 from collections.abc import Sequence
 
+MESSAGE_MAX_BYTES = 256 * 1024
+"""What the process takes, as `devicemodel.waiting` has it."""
+
 _STUB_DOMAIN = "device_model_stubdomain_override"
 _LOOKED_AT_BYTES = 1 << 20
 

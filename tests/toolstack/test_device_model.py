@@ -14,6 +14,7 @@ from typing import cast
 import pytest
 import trio
 
+import devicemodel.waiting
 from handoff.addresses import MIB, Gpa
 from handoff.confinement import Mode
 from handoff.errors import ConfigError
@@ -26,7 +27,7 @@ from toolstack.device_model import (
     device_model,
 )
 from toolstack.domain_connection import SocketConnection
-from toolstack.early_start import WaitingProcess
+from toolstack.early_start import MESSAGE_MAX_BYTES, WaitingProcess
 from toolstack.hypervisor import RamFile, guest_memory
 
 LIMIT_S = 30.0
@@ -264,8 +265,8 @@ class HastyChannel:
         self._peer.close()
         return sent
 
-    def sendall(self, data: bytes) -> None:
-        self._channel.sendall(data)
+    def setblocking(self, flag: bool) -> None:
+        self._channel.setblocking(flag)
 
 
 def _spawned(program: str) -> int:
@@ -296,3 +297,37 @@ async def test_a_waiting_process_that_is_gone_is_replaced() -> None:
         async with device_model(command, SocketConnection(its), ram, Recorder()) as process:
             assert process.pid != pid
             assert await process.wait() == "exit status 5"
+
+
+SAYS_HOW_MUCH_IT_WAS_TOLD = "import sys; sys.stderr.write(str(len(sys.argv[-1])))"
+
+
+async def _replaced(channel: socket.socket, peer: socket.socket, argument: str) -> None:
+    """Returns if a process that waits at this channel is not told that, and another is."""
+    ours, its = socket.socketpair()
+    with peer:
+        peer.set_inheritable(True)
+        pid = _spawned("import time; time.sleep(600)")
+    program = (sys.executable, "-I", "-c", SAYS_HOW_MUCH_IT_WAS_TOLD)
+    waiting = WaitingProcess(pid, channel)
+    command = DeviceModelCommand(Mode.OFF, 1, (argument,), program, waiting)
+    with ours, its, memory() as ram, trio.fail_after(LIMIT_S):
+        async with device_model(command, SocketConnection(its), ram, Recorder()) as process:
+            assert (await process.wait()).endswith(f"its last words: {len(argument)}")
+    assert not alive(pid)
+
+
+async def test_a_waiting_process_that_does_not_read_a_long_message_is_replaced() -> None:
+    channel, peer = socket.socketpair()
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    await _replaced(channel, peer, "x" * (100 << 10))
+
+
+async def test_a_waiting_process_is_not_told_more_than_it_reads() -> None:
+    channel, peer = socket.socketpair()
+    hasty = cast(socket.socket, HastyChannel(channel, peer))
+    await _replaced(hasty, peer, "\u00e9" * (MESSAGE_MAX_BYTES // 6))
+
+
+def test_what_a_waiting_process_is_told_at_most_is_what_it_reads() -> None:
+    assert MESSAGE_MAX_BYTES == devicemodel.waiting.MESSAGE_MAX_BYTES
