@@ -31,6 +31,7 @@ from toolstack.domain_tree import (
 from xenstore_sim.client import Client
 from xenstore_sim.client.operations import Operations
 from xenstore_sim.client.ring_transport import RingDescriptors
+from xenstore_sim.client.transport import connected
 from xenstore_sim.wire.errors import Disconnected, RequestRefused
 from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Errno
@@ -92,15 +93,14 @@ class Store:
         path = self.rundir / directory / str(domid)
         with trio.move_on_after(CONNECT_S):
             try:
-                stream = await trio.open_unix_socket(str(path))
-            except OSError as error:
+                sock = await connected(str(path))
+            except Disconnected as error:
                 raise XenstoreUnavailable(
-                    f"domain {domid} gets no xenstore connection at {path}: {error.strerror}"
+                    f"domain {domid} gets no xenstore connection: {error}"
                 ) from error
-            connected = socket.socket(fileno=stream.socket.detach())
             if transport is StoreTransport.SOCKET:
-                return SocketConnection(connected)
-            return await _ring_of(domid, connected)
+                return SocketConnection(sock)
+            return await _ring_of(domid, sock)
         raise XenstoreUnavailable(f"xenstored did not accept domain {domid} in {CONNECT_S:g} s")
 
     async def domains_in_use(self) -> frozenset[DomId]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
@@ -45,8 +45,9 @@ async def open_store(rundir: Path | None) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def _connected(rundir: Path) -> AsyncIterator[Store]:
     try:
-        async with Client.connect(rundir / "socket") as client:
+        async with AsyncExitStack() as stack:
             with trio.fail_after(CONNECT_S):
+                client = await stack.enter_async_context(Client.connect(rundir / "socket"))
                 await client.exists("/tool")
             yield Store(client, rundir)
     except XenstoreError as error:

@@ -13,6 +13,7 @@ import trio.testing
 
 from handoff.errors import XenstoreUnavailable
 from handoff.keys import StoreWrite, private, read_by
+from tests.toolstack.crowded_socket import crowded
 from toolstack.domain_connection import StoreTransport
 from toolstack.domain_tree import (
     DestroyDomain,
@@ -121,6 +122,17 @@ async def test_a_domain_that_was_not_introduced_gets_no_connection(
 ) -> None:
     with pytest.raises(XenstoreUnavailable, match="domain 9 gets no xenstore connection"):
         await store.connect_as(DomId(9), transport)
+
+
+async def test_a_domain_whose_socket_accepts_nobody_gets_no_connection(
+    short_directory: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    ours, its = socket.socketpair()
+    (short_directory / "domain").mkdir()
+    with its, crowded(short_directory / "domain" / "6"):
+        async with Client.from_socket(ours) as client:
+            with pytest.raises(XenstoreUnavailable, match="did not accept domain 6 in 10 s"):
+                await Store(client, short_directory).connect_as(S, StoreTransport.SOCKET)
 
 
 async def test_each_step_has_a_time_limit(

@@ -9,6 +9,7 @@ import pytest
 import trio.testing
 
 from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
+from tests.toolstack.crowded_socket import crowded
 from toolstack.run_directory import locked
 from toolstack.xenstored import open_store
 from xenstore_sim.wire.errors import Disconnected
@@ -29,6 +30,17 @@ async def test_a_xenstored_that_accepts_and_never_answers_is_given_up(
         with pytest.raises(XenstoreUnavailable, match="does not answer within 10 s"):
             async with open_store(short_directory):
                 pass
+
+
+async def test_a_xenstored_that_accepts_nobody_is_given_up(
+    short_directory: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    with (
+        crowded(short_directory / "socket"),
+        pytest.raises(XenstoreUnavailable, match="does not answer within 10 s"),
+    ):
+        async with open_store(short_directory):
+            pass
 
 
 async def test_a_running_xenstored_is_for_one_toolstack(rundir: Path) -> None:
