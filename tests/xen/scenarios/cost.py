@@ -34,12 +34,7 @@ def of_handoff(
     image.write_bytes(with_ballast(hvm.RAMDISK.read_bytes(), os.urandom(ballast_kib << 10)))
     more: dict[str, object] = {"memory": memory_mib}
     if in_a_stub_domain:
-        more |= {
-            "device_model_version": "qemu-xen",
-            "device_model_stubdomain_override": 1,
-            "stubdomain_kernel": str(stubdom.KERNEL),
-            "stubdomain_ramdisk": str(stubdom.ramdisk()),
-        }
+        more |= stubdom.keys()
     path = handoff.config("cost", f"{hvm.QUIET} token=cost", image, **more)
     try:
         started_s, console, told = _timed(path)

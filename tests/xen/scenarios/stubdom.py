@@ -22,6 +22,16 @@ def ramdisk() -> Path:
     return RAMDISK
 
 
+def keys() -> dict[str, object]:
+    """What a guest's configuration says of it."""
+    return {
+        "device_model_version": "qemu-xen",
+        "device_model_stubdomain_override": 1,
+        "stubdomain_kernel": str(KERNEL),
+        "stubdomain_ramdisk": str(ramdisk()),
+    }
+
+
 def small_ramdisk(init: str) -> Path:
     """An initramfs that is there in seconds; init: what its shell does, on the console."""
     script = f"#!/bin/busybox sh\nexec </dev/console >/dev/console 2>&1\n{init}"
