@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.devicemodel.fw_cfg.witness import multiboot_kernel
 from tests.xen.bed.build import build
+from tests.xen.images import MEMTEST, WITNESS
 from tests.xen.machine import Machine
 from tests.xen.play import Play
+from toolstack import images
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """The bed, with dom0 up. Its console is kept if a test fails, and named by the failure."""
     console = Path(tempfile.mkdtemp(prefix="xenbed-")) / "console.log"
-    with Machine(build(), console) as machine:
+    files = [image.path for image in images.ensure((MEMTEST,))]
+    witness = console.parent / WITNESS
+    witness.write_bytes(multiboot_kernel())
+    with Machine(build(), console, files=(*files, witness)) as machine:
         yield machine
 
 

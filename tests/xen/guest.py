@@ -6,9 +6,10 @@ Every line of its own begins with a fixed word, as the kernel writes to the same
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterable
 from typing import Final
 
-from toolstack.images.cpio import archive, character_device, directory, regular
+from toolstack.images.cpio import Entry, archive, character_device, directory, regular
 
 USER_SPACE: Final = "guest: user space, uptime "
 CMDLINE: Final = "guest: cmdline "
@@ -16,6 +17,8 @@ BALLAST: Final = "guest: ballast sha256 "
 OFF: Final = "guest: off"
 
 _BALLAST_FILE: Final = "ballast"
+SCRIPT: Final = "script"
+"""A file that a scenario may add: what else the guest does, by its shell."""
 
 # Leaving the port at the end makes the driver drain it.
 INIT: Final = f"""\
@@ -30,6 +33,7 @@ echo "{USER_SPACE}$uptime"
 echo "{CMDLINE}$cmdline"
 digest=$($busybox sha256sum /{_BALLAST_FILE})
 echo "{BALLAST}${{digest%% *}}"
+[ -f /{SCRIPT} ] && . /{SCRIPT}
 echo "{OFF}"
 exec </dev/null >/dev/null 2>&1
 $busybox poweroff -f
@@ -47,9 +51,9 @@ def initrd(busybox: bytes) -> bytes:
     return gzip.compress(archive(entries), 6, mtime=0)
 
 
-def with_ballast(packed: bytes, ballast: bytes) -> bytes:
+def with_ballast(packed: bytes, ballast: bytes, more: Iterable[Entry] = ()) -> bytes:
     """An initrd with a file more, whose digest the guest prints, to show that it arrived whole.
 
-    Linux unpacks one archive after the other.
+    more: files beside it. Linux unpacks one archive after the other.
     """
-    return packed + bytes(-len(packed) % 4) + archive([regular(_BALLAST_FILE, ballast)])
+    return packed + bytes(-len(packed) % 4) + archive([regular(_BALLAST_FILE, ballast), *more])
