@@ -12,7 +12,7 @@ directory=$2
 # Not xenstore_sim.wire.messages nor ring.shared_ring: mypyc cannot make their objects. The rest is
 # seldom run.
 modules="
-    event_loop stream_connection ring_connection endpoint listener
+    event_loop outgoing stream_connection ring_connection endpoint listener
     ring/byte_queue ring/page ring/server_end
     store/access store/accounts store/call store/commands store/connection store/daemon
     store/dispatch store/domains store/memory store/node store/node_ops store/notifier

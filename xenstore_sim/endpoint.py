@@ -1,6 +1,7 @@
 """What the event loop serves, and what those it serves need of it."""
 
 import errno
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from xenstore_sim.store.commands import Command
@@ -9,6 +10,9 @@ from xenstore_sim.store.watches import ConnId
 
 NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """What the system says when it has no more of them; it may have some later."""
+
+GONE: Final = -1
+"""In the place of how many bytes a client took: it took none, and never will."""
 
 
 class Endpoint(Protocol):
@@ -21,17 +25,43 @@ class Endpoint(Protocol):
 class Connected(Endpoint, Protocol):
     """A client's connection, whatever carries it."""
 
-    def send(self) -> None:
-        """Pass on what the daemon has for the client, as far as it takes it now."""
+    def offer(self) -> "tuple[Stream, bytes] | None":
+        """What to send to whom in one go with others; None: nothing, or it is passed on already."""
 
     def close(self) -> None:
         """End it; its watches and transactions go with it."""
+
+
+class Stream(Connected, Protocol):
+    """One whose client takes what it is sent in portions."""
+
+    @property
+    def send(self) -> Callable[[bytes], int]:
+        """How many of these bytes the client takes. Raises: OSError."""
+
+    def replied(self, reply: bytes, size: int) -> None:
+        """The client took so many bytes of this, not all, ahead of all other output; or `GONE`."""
+
+    def account(self, size: int) -> None:
+        """The client took so many bytes of the output: send the rest as far as it takes that; or
+        `GONE`."""
+
+
+class Outgoing(Protocol):
+    """What leaves at the end of a round."""
+
+    def reply(self, conn_id: ConnId, stream: Stream, reply: bytes) -> None:
+        """This is for the client, ahead of any output of the same connection."""
 
 
 class Loop(Protocol):
     """The event loop as those see it whom it serves."""
 
     daemon: Daemon
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """What leaves at the end of the round."""
 
     def carry_out(self, commands: tuple[Command, ...]) -> None:
         """Do what the daemon's core wants; output goes out later in the same round."""

@@ -17,6 +17,7 @@ from xenstore_sim.descriptor_reserve import DescriptorReserve
 from xenstore_sim.descriptors import Descriptors, OpenLog
 from xenstore_sim.endpoint import NO_DESCRIPTORS, Connected, Endpoint
 from xenstore_sim.listener import Listener
+from xenstore_sim.outgoing import Outgoing
 from xenstore_sim.ring.shared_ring import SharedRing
 from xenstore_sim.ring_connection import RingConnection
 from xenstore_sim.run_directory import RunDirectory
@@ -68,7 +69,7 @@ class EventLoop:
         self._reserve = DescriptorReserve()
         self._told_of_descriptors = False
         """The operator knows that there were none."""
-        self._to_send: dict[ConnId, None] = {}
+        self.outgoing = Outgoing(self._connections)
         self._unfinished: dict[Endpoint, None] = {}
         """To be served in the next round, whatever their descriptors say."""
         try:
@@ -103,7 +104,7 @@ class EventLoop:
             pass
         if deadline is not None:
             self.carry_out(self.daemon.tick(trio.current_time()))
-            self.flush()
+            self.outgoing.flush()
 
     def _round(self) -> bool:
         """Serve each endpoint that has something to do; False: none had."""
@@ -120,8 +121,9 @@ class EventLoop:
             # Removed when an earlier one in the same round ended it: it may be another's by now.
             if fd not in self._removed:
                 self._endpoints[fd].ready(mask)
-        if self._to_send:
-            self.flush()
+        if commands := self.daemon.commands():
+            self.carry_out(commands)
+        self.outgoing.flush()
         return True
 
     def close(self) -> None:
@@ -135,11 +137,11 @@ class EventLoop:
         self._epoll.close()
 
     def carry_out(self, commands: tuple[Command, ...]) -> None:
-        """Do what the daemon's core wants; output goes out with `flush`."""
+        """Do what the daemon's core wants; output goes out with `outgoing.flush`."""
         for command in commands:
             match command:
                 case Send():
-                    self._to_send[command.conn] = None
+                    self.outgoing.wake(command.conn)
                 case Close(conn_id):
                     if (connection := self._connections.get(conn_id)) is not None:
                         connection.close()
@@ -157,18 +159,10 @@ class EventLoop:
     def interject(self, commands: tuple[Command, ...]) -> None:
         """Carry out, while `run` waits, what the daemon wants by a call of another task."""
         self.carry_out(commands)
-        self.flush()
+        self.outgoing.flush()
         if self._unfinished or self.daemon.next_deadline() is not None:
             # The wait knows nothing of them; nothing cheaper ends that of another task.
             trio.lowlevel.notify_closing(self._epoll.fileno())
-
-    def flush(self) -> None:
-        """Send what waits, and what comes up by that."""
-        while self._to_send:
-            waiting, self._to_send = self._to_send, {}
-            for conn_id in waiting:
-                if (connection := self._connections.get(conn_id)) is not None:
-                    connection.send()
 
     # -- domains
 
@@ -287,7 +281,7 @@ class EventLoop:
     def resume(self) -> None:
         """Do what a state that the daemon restored leaves to be done."""
         self.carry_out(self.daemon.resume())
-        self.flush()
+        self.outgoing.flush()
 
     # -- for those it serves
 

@@ -76,7 +76,7 @@ class RingConnection:
         self._budget = _BYTES_PER_ROUND
         self._serve(reads=True)
 
-    def send(self) -> None:
+    def offer(self) -> None:
         """Write what the daemon has for the domain, as far as there is room."""
         self._serve(reads=False)
 

@@ -4,7 +4,7 @@ import select
 import socket
 from typing import Final
 
-from xenstore_sim.endpoint import Loop
+from xenstore_sim.endpoint import GONE, Loop, Stream
 from xenstore_sim.store.watches import ConnId
 
 _RECEIVE_BYTES: Final = 8 * 1024
@@ -19,6 +19,7 @@ class StreamConnection:
         self._loop = loop
         self._conn_id = conn_id
         self._socket = sock
+        self.send = sock.send
         self._mask: int = _READABLE
         self._blocked = False
         """It takes nothing until the epoll set says so."""
@@ -38,7 +39,7 @@ class StreamConnection:
             return
         if mask & select.EPOLLOUT:
             self._blocked = False
-            self.send()
+            self._send()
         if not self._alive or not mask & ~select.EPOLLOUT:
             return
         if self._loop.daemon.wants_input(self._conn_id):
@@ -61,27 +62,60 @@ class StreamConnection:
         if not data:
             self.close()
             return
-        if commands := self._loop.daemon.feed(self._conn_id, data):
-            self._loop.carry_out(commands)
-        self.send()
+        loop = self._loop
+        reply = loop.daemon.reply_at_once(self._conn_id, data)
+        if reply:
+            loop.outgoing.reply(self._conn_id, self, reply)
+        elif reply is None:
+            if commands := loop.daemon.feed(self._conn_id, data):
+                loop.carry_out(commands)
+            self._send()
 
-    def send(self) -> None:
+    def replied(self, reply: bytes, size: int) -> None:
+        """The client took so many bytes of this, not all, ahead of all other output; or `GONE`."""
+        if size == GONE:
+            self.close()
+        else:
+            self._loop.daemon.keep(self._conn_id, reply, size)
+            self._send()
+
+    def offer(self) -> tuple[Stream, bytes] | None:
+        """What to send to whom in one go with others; None: nothing."""
+        output = self._output()
+        return (self, output) if output else None
+
+    def account(self, size: int) -> None:
+        """The client took so many bytes of the output: send the rest as far as it takes that; or
+        `GONE`."""
+        if self._mask == _READABLE and self._loop.daemon.took_all(self._conn_id, size):
+            return
+        self._account(size)
+        self._send()
+
+    def _output(self) -> bytes:
+        return b"" if self._blocked else self._loop.daemon.output(self._conn_id)
+
+    def _send(self) -> None:
         """Send what the daemon has for it, as far as it takes it now."""
-        daemon, conn_id = self._loop.daemon, self._conn_id
         # Nothing, too, once the connection is closed.
-        while not self._blocked and (output := daemon.output(conn_id)):
+        while output := self._output():
             try:
-                size = self._socket.send(output)
+                self._account(self.send(output))
             except (BlockingIOError, InterruptedError):
-                self._blocked = True
+                self._account(0)
             except OSError:
-                self.close()
-            else:
-                if commands := daemon.sent(conn_id, size):
-                    self._loop.carry_out(commands)
+                self._account(GONE)
         self._watch()
         if self._blocked:
-            daemon.blocked(conn_id)
+            self._loop.daemon.blocked(self._conn_id)
+
+    def _account(self, size: int) -> None:
+        if size == GONE:
+            self.close()
+        elif not size:
+            self._blocked = True
+        elif commands := self._loop.daemon.sent(self._conn_id, size):
+            self._loop.carry_out(commands)
 
     def _watch(self) -> None:
         mask = _READABLE if self._loop.daemon.wants_input(self._conn_id) else 0
@@ -93,6 +127,8 @@ class StreamConnection:
 
     def close(self) -> None:
         """End it; its watches and transactions go with it."""
+        if not self._alive:
+            return
         self._loop.forget_connection(self._conn_id)
         self._loop.carry_out(self._loop.daemon.disconnect(self._conn_id))
         self._loop.remove(self._socket.fileno())

@@ -205,3 +205,35 @@ async def test_a_loop_that_lingers_lets_other_tasks_have_their_turn(
     assert handle.statistics().round_trips == 5000
     # Were the client served without an end, there would be one at its end.
     assert turns > 5
+
+
+def connected(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(path))
+    client.settimeout(30)
+    return client
+
+
+async def test_one_request_after_the_other_is_answered_in_order_to_who_reads_late(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Its own events in between, and the last replies cut where its socket was full."""
+    handle = await started(nursery, tmp_path, Settings())
+    expected = sent = b""
+    with connected(handle.socket_path) as client, connected(handle.socket_path) as writer:
+        client.send(encode_packet(Op.WATCH, 1, 0, b"/a\0t\0"))
+        writer.send(encode_packet(Op.WRITE, 1, 0, b"/a\0" + bytes(3000)))
+        await trio.testing.wait_all_tasks_blocked()
+        for each in (client, writer):
+            assert received(each)
+        event = encode_packet(Op.WATCH_EVENT, 0, 0, b"/a\0t\0")
+        for number in range(300):
+            expected += encode_packet(Op.READ, number, 0, bytes(3000))
+            client.send(encode_packet(Op.READ, number, 0, b"/a\0"))
+            await trio.testing.wait_all_tasks_blocked()
+        writer.send(encode_packet(Op.WRITE, 1, 0, b"/a\0" + bytes(3000)))
+        await trio.testing.wait_all_tasks_blocked()
+        while len(sent) < len(expected + event):
+            await trio.lowlevel.wait_readable(client)
+            sent += received(client)
+    assert sent.replace(event, b"") == expected

@@ -1,12 +1,14 @@
 """A whole xenstore daemon without I/O: bytes of connections in, commands for a shell out."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from xenstore_sim.store import lifecycle
 from xenstore_sim.store.access import Identity
 from xenstore_sim.store.commands import Command, OpenDomain
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Statistics
+from xenstore_sim.store.dispatch import reply_at_once
 from xenstore_sim.store.domains import DomainExists, every_domain_exists
 from xenstore_sim.store.expiry import Expiry
 from xenstore_sim.store.faults import FaultPlan, InjectedFault
@@ -23,6 +25,8 @@ from xenstore_sim.store.world import fresh_world
 from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId
 
 __all__ = ["Daemon", "Settings"]
+
+_DOM0: Final = Identity(DOM0)
 
 
 class Daemon:
@@ -74,10 +78,7 @@ class Daemon:
         ):
             world.counters.refused_connections += 1
             return None
-        domain = None if domid is None else world.domains.get(domid)
-        identity = Identity(
-            DOM0 if domid is None else domid, target=None if domain is None else domain.target
-        )
+        identity = _DOM0 if domid is None else self._identity(domid)
         self.last_conn = ConnId(self.last_conn + 1)
         account = world.accounts.of(identity.domid)
         conn = Connection(self.last_conn, identity, account, ring=ring, spared=spared)
@@ -86,6 +87,10 @@ class Daemon:
         if domid is not None:
             world.by_domain[domid] = self.last_conn
         return self.last_conn
+
+    def _identity(self, domid: DomId) -> Identity:
+        domain = self.world.domains.get(domid)
+        return Identity(domid, None if domain is None else domain.target)
 
     def feed(self, conn_id: ConnId, data: bytes) -> tuple[Command, ...]:
         """Take what a client sent, in portions of any size.
@@ -99,6 +104,38 @@ class Daemon:
         conn.decoder.feed(data)
         self._service.handle(conn)
         self.world.notifier.woken.pop(conn_id, None)
+        return self._service.commands()
+
+    def reply_at_once(self, conn_id: ConnId, data: bytes) -> bytes | None:
+        """The reply to what a client sent, which goes out ahead of any `output`.
+
+        Empty: it is part of the output. None: nothing is done, `feed` it: it is not one whole
+        request of dom0 in its usual form, or something else goes on. What comes of the request
+        besides is among the next `commands`.
+        """
+        world = self.world
+        conn = world.connections.get(conn_id)
+        if (
+            conn is None
+            or conn.outbox.waiting
+            or conn.decoder.buffered
+            or conn.held
+            or not conn.identity.privileged
+            or self._injector is not None
+            or world.log.io
+            or world.notifier.deaf
+        ):
+            return None
+        return reply_at_once(world, conn, data)
+
+    def keep(self, conn_id: ConnId, reply: bytes, sent: int) -> None:
+        """Of what `reply_at_once` gave only so many bytes are sent: the rest is output."""
+        conn = self.world.connections.get(conn_id)
+        if conn is not None:
+            conn.outbox.put_back(reply, sent)
+
+    def commands(self) -> tuple[Command, ...]:
+        """What came of replies at once."""
         return self._service.commands()
 
     def output(self, conn_id: ConnId, packets: int = PACKETS_AT_ONCE) -> bytes:
@@ -127,6 +164,16 @@ class Daemon:
         elif not self._service.some_wait:
             return ()
         return self._service.commands()
+
+    def took_all(self, conn_id: ConnId, size: int) -> bool:
+        """The same, where that was all output and lets nobody go on; False: nothing is done."""
+        conn = self.world.connections.get(conn_id)
+        if conn is None or conn.outbox.waiting != size:
+            return False
+        if conn.decoder.buffered or self._service.some_wait:
+            return False
+        conn.outbox.clear()
+        return True
 
     def wants_input(self, conn_id: ConnId) -> bool:
         """Whether the shell should read from this client: it takes its replies."""

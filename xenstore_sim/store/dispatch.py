@@ -9,7 +9,7 @@ from xenstore_sim.store.call import Call, Deferred, World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.control import control
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.layout import HEADER, PAYLOAD_MAX, Packet
+from xenstore_sim.wire.layout import HEADER, HEADER_SIZE, PAYLOAD_MAX, Packet
 from xenstore_sim.wire.messages import Reply
 from xenstore_sim.wire.ops import Errno, Op
 from xenstore_sim.wire.payloads import decode_request, encode_reply
@@ -39,7 +39,7 @@ _ROWS: Final[dict[int, _Row]] = {
         _Row(Op.READ, node_ops.read, short=shortcuts.read),
         _Row(Op.GET_PERMS, node_ops.get_perms, short=shortcuts.get_perms),
         _Row(Op.WRITE, node_ops.write, short=shortcuts.write),
-        _Row(Op.MKDIR, node_ops.mkdir),
+        _Row(Op.MKDIR, node_ops.mkdir, short=shortcuts.mkdir),
         _Row(Op.RM, node_ops.rm, short=shortcuts.rm),
         _Row(Op.SET_PERMS, node_ops.set_perms),
         _Row(Op.WATCH, session_ops.watch, ignores_tx=True),
@@ -62,6 +62,39 @@ _ROWS: Final[dict[int, _Row]] = {
         _Row(Op.SET_QUOTA, domain_ops.set_quota, privileged=True),
     )
 }
+_SHORT: Final = {number: row.short for number, row in _ROWS.items() if row.short is not None}
+
+
+def reply_at_once(world: World, conn: Connection, request: bytes) -> bytes | None:
+    """The reply to one whole request of dom0 in its usual form; None: nothing is done.
+
+    Empty: the reply waits in the outbox, behind events of its own making. request: as it was sent,
+    of a client that nothing is left of and nothing waits for.
+    """
+    if len(request) < HEADER_SIZE:
+        return None
+    type_, req_id, tx_id, length = HEADER.unpack_from(request)
+    short = _SHORT.get(type_)
+    if short is None or len(request) != HEADER_SIZE + length or length > PAYLOAD_MAX:
+        return None
+    transaction = None
+    if tx_id and (transaction := conn.transactions.get(tx_id)) is None:
+        return None
+    call = Call(world, conn, tx_id, req_id, transaction, transaction or world.direct)
+    try:
+        payload = short(call, request[HEADER_SIZE:])
+        if payload is None or len(payload) > PAYLOAD_MAX:
+            return None
+        world.counters.requests[type_] += 1
+    except Refusal as refusal:
+        world.counters.requests[type_] += 1
+        world.counters.refused(refusal.errno)
+        type_, payload = Op.ERROR, f"{refusal.errno}\0".encode("ascii")
+    reply = HEADER.pack(type_, req_id, tx_id, len(payload)) + payload
+    if conn.outbox.waiting:
+        conn.outbox.put_reply(reply)
+        return b""
+    return reply
 
 
 def answer(world: World, conn: Connection, packet: Packet) -> None:

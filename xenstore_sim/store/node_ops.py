@@ -77,11 +77,15 @@ def set_value(call: Call, path: AbsolutePath, node: Node, value: bytes) -> None:
 
 def mkdir(call: Call, request: m.Mkdir) -> m.Reply:
     """MKDIR: an existing node stays as it is, but whoever asks must be able to write it."""
-    path = call.path(request.path)
+    make(call, call.path(request.path))
+    return m.Ok()
+
+
+def make(call: Call, path: AbsolutePath) -> None:
+    """MKDIR, where the path is one. Raises: Refusal."""
     if _node_or_none(call, path, WRITE) is None:
         _create(call, path, b"")
         call.view.changed(path)
-    return m.Ok()
 
 
 def rm(call: Call, request: m.Rm) -> m.Reply:

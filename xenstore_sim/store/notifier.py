@@ -98,7 +98,8 @@ class Notifier:
         if not concerned:
             return
         allowed: dict[ConnId, bool] = {}
-        payloads: dict[tuple[int, Token], bytes] = {}
+        # Many clients with the same token are told the same.
+        packets: dict[tuple[int, Token], tuple[bytes, bytes]] = {}
         for watch in concerned:
             conn = self._connections[watch.conn]
             if not conn.identity.privileged:
@@ -110,13 +111,12 @@ class Notifier:
             if self.divert is not None:
                 self._send(conn, watch, path)
                 continue
-            # Many clients with the same token are told the same.
             told = watch.home_length, watch.token
-            payload = payloads.get(told)
-            if payload is None:
+            encoded = packets.get(told)
+            if encoded is None:
                 event = WatchEvent(path[watch.home_length :], watch.token)
-                payload = payloads[told] = encode_event(event)
-            self._queue(conn, payload, always=False)
+                encoded = packets[told] = _encoded(event)
+            self._queue(conn, *encoded, always=False)
 
     def domain_changed(self, name: SpecialPath, domid: DomId, *, domid_first: bool = False) -> None:
         """Tell of a domain that came or went. domid_first: as 4.22 orders events of a shutdown."""
@@ -173,12 +173,11 @@ class Notifier:
         """Queue an event for a connection. always: even when the same one waits already."""
         if self.divert is not None and self.divert(conn, event, always):
             return
-        self._queue(conn, encode_event(event), always=always)
+        self._queue(conn, *_encoded(event), always=always)
 
-    def _queue(self, conn: Connection, payload: bytes, *, always: bool) -> None:
+    def _queue(self, conn: Connection, packet: bytes, payload: bytes, *, always: bool) -> None:
         if len(payload) > PAYLOAD_MAX:
             return
-        packet = HEADER.pack(_WATCH_EVENT, 0, 0, len(payload)) + payload
         if not conn.identity.privileged and not self.has_room(conn, len(packet)):
             self._counters.events_lost += 1
             return
@@ -198,3 +197,9 @@ class Notifier:
             self._counters.events_suppressed += 1
         else:
             self.deaf[conn.id] = None
+
+
+def _encoded(event: WatchEvent) -> tuple[bytes, bytes]:
+    """The whole message, and its payload."""
+    payload = encode_event(event)
+    return HEADER.pack(_WATCH_EVENT, 0, 0, len(payload)) + payload, payload

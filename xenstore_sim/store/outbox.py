@@ -96,6 +96,15 @@ class Outbox:
             self.unfinished += 1
             unfinished.wait()
 
+    def put_back(self, packet: bytes, taken: int) -> None:
+        """Queue a reply ahead of all that waits. taken: bytes of it that are sent already."""
+        self._packets.appendleft(packet)
+        self._keys.appendleft(None)
+        self._gone -= 1
+        self._taken = taken
+        self.waiting += len(packet) - taken
+        self.replies += 1
+
     def put_event(
         self, packet: bytes, key: bytes, *, always: bool = False, cause: Unfinished | None = None
     ) -> Put:

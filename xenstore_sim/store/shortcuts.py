@@ -10,7 +10,8 @@ from xenstore_sim.store.access import READ, WRITE
 from xenstore_sim.store.call import Call
 from xenstore_sim.store.node import Node
 from xenstore_sim.wire import messages as m
-from xenstore_sim.wire.names import AbsolutePath
+from xenstore_sim.wire.errors import InvalidPath
+from xenstore_sim.wire.names import AbsolutePath, absolute_path
 from xenstore_sim.wire.payloads import OK, encode_reply
 from xenstore_sim.wire.strings import ENCODING
 
@@ -41,6 +42,20 @@ def write(call: Call, payload: bytes) -> bytes | None:
     if node is None:
         return None
     node_ops.set_value(call, path, node, value)
+    return OK
+
+
+def mkdir(call: Call, payload: bytes) -> bytes | None:
+    """MKDIR of an absolute path."""
+    if not payload.endswith(b"\0"):
+        return None
+    try:
+        path = absolute_path(payload[:-1].decode(ENCODING))
+    except InvalidPath:
+        return None
+    if call.is_too_long(path):
+        return None
+    node_ops.make(call, path)
     return OK
 
 
