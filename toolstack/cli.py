@@ -66,8 +66,7 @@ def create_command(config: Path, settings: tuple[str, ...], **options: Any) -> N
         parsed, warnings = read_config(text, str(config), settings)
         on_xen = options["machine"] == MachineChoice.XEN.value
         for warning in warnings:
-            # On Xen, what nothing here uses is for libxl.
-            if warning.where is not None or not on_xen:
+            if not (on_xen and warning.left_to_libxl):
                 progress.warning(str(warning))
         return parsed
 

@@ -202,6 +202,13 @@ def test_a_host_without_xen_is_told_so_in_one_line(config: str, runtime: Path) -
     assert run.errors.count("\n") == 1
 
 
+@pytest.mark.skipif(Path("/sys/hypervisor/type").exists(), reason="this host has a hypervisor")
+def test_what_libxl_acts_on_is_no_warning_on_xen(config: str, runtime: Path) -> None:
+    words = (config, "vcpus=2", "maxmem=1024", 'disk=["/d,raw,hda,w,discard"]')
+    assert toolstack(runtime, "create", *words, *PREPARED).errors.count("warning: ") == 3
+    assert "warning: " not in toolstack(runtime, *ON_XEN, *words).errors
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -41,7 +41,7 @@ class DiskSpec:
     read_only: bool
     cdrom: bool
     unused: tuple[str, ...] = ()
-    """parameters that change nothing here, by name"""
+    """parameters that change nothing here, as written"""
 
 
 class DiskSpecError(Exception):
@@ -141,14 +141,14 @@ class _Draft:
                 self.cdrom = _choice("devtype", value, {"cdrom": True, "disk": False})
             case "backendtype":
                 _choice("backendtype", value, {name: name for name in _BACKEND_TYPES})
-                self.unused.append(key)
+                self.unused.append(f"{key}={value}")
             case "backend":
                 _choice("backend", value, {"0": 0, "Domain-0": 0, "": 0})
             case "script":
                 if value:
                     raise _no_script(value)
             case _ if key in _KEYS_UNUSED:
-                self.unused.append(key)
+                self.unused.append(f"{key}={value}")
             case _:
                 raise DiskSpecError(
                     f"has the unknown parameter {shown(key)}",

@@ -33,6 +33,8 @@ class ConfigWarning:
 
     where: Where | None
     text: str
+    left_to_libxl: bool = False
+    """it has no effect in the simulation: on a real Xen, it is passed on"""
 
     def __str__(self) -> str:
         return self.text if self.where is None else f"{self.where}: {self.text}"

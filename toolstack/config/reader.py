@@ -81,7 +81,8 @@ class _Reader:
         bios_path = self._bios_path()
         maxmem = settings.number("maxmem")
         if maxmem is not None and maxmem > memory:
-            self._warn("maxmem", f"the guest has memory={memory} MiB: it is not ballooned here")
+            text = f"the guest has memory={memory} MiB: it is not ballooned here"
+            self._warn("maxmem", text, left_to_libxl=True)
         boot = settings.text("boot")
         serial, disks = settings.text_or_texts("serial"), self._disks()
         try:
@@ -260,7 +261,8 @@ class _Reader:
                     "disk", text, f"disk {number} {error.problem}", error.remedy
                 ) from error
             if disk.unused:
-                self._warn("disk", f"disk {number}: not used here: {', '.join(disk.unused)}")
+                text = f"disk {number}: not used here: {', '.join(disk.unused)}"
+                self._warn("disk", text, left_to_libxl=True)
             disks.append(disk)
         return tuple(disks)
 
@@ -269,14 +271,15 @@ class _Reader:
         left = self._settings.left()
         names = [f"{setting.name} (line {setting.where.line})" for setting in left]
         if names:
-            self.warnings.append(ConfigWarning(None, f"not used here: {', '.join(names)}"))
+            self.warnings.append(ConfigWarning(None, f"not used here: {', '.join(names)}", True))
         for setting in left:
             for near in get_close_matches(setting.name, KEYS, n=1, cutoff=0.8):
                 self._warn(setting.name, f"is not used here: did you mean {near}?")
         return tuple(IgnoredSetting(setting.name, setting.value) for setting in left)
 
-    def _warn(self, key: str, text: str) -> None:
-        self.warnings.append(ConfigWarning(self._settings.where(key), f"{key}: {text}"))
+    def _warn(self, key: str, text: str, *, left_to_libxl: bool = False) -> None:
+        where = self._settings.where(key)
+        self.warnings.append(ConfigWarning(where, f"{key}: {text}", left_to_libxl))
 
     def _refused(self, key: str, value: str, problem: str, remedy: str) -> SettingRefused:
         return SettingRefused(self._settings.where(key), key, value, problem, remedy)

@@ -87,13 +87,8 @@ def _words(extra: Value | None) -> list[str]:
 
 def _disk(disk: DiskSpec) -> str:
     """Source: xl-disk-configuration(5); target must be last, as it takes the rest."""
-    if disk.unused:
-        raise ConfigError(
-            f"disk {disk.vdev}: {', '.join(disk.unused)}: not passed on by --machine xen: leave it "
-            "away"
-        )
     access = "r" if disk.read_only else "w"
-    words = [f"vdev={disk.vdev}", f"access={access}"]
+    words = [f"vdev={disk.vdev}", f"access={access}", *disk.unused]
     if disk.cdrom:
         words.append("devtype=cdrom")
     if disk.format is not DiskFormat.EMPTY:

@@ -74,6 +74,11 @@ def test_the_first_serial_port_is_ours_and_the_others_are_not() -> None:
     assert given["serial"] == "[pty, null]"
 
 
+def test_what_only_a_backend_reads_of_a_disk_is_passed_on() -> None:
+    given = settings(LEAST + 'disk=["/d,raw,hda,w,discard,backendtype=qdisk"]\n')
+    assert given["disk"] == ("[vdev=hda,access=w,discard,backendtype=qdisk,format=raw,target=/d]")
+
+
 def test_disks_keep_what_they_are() -> None:
     given = settings(LEAST + 'disk=["/i.qcow2,qcow2,xvda,w", ",,hdc,cdrom", "/d,raw,sda,r"]\n')
     assert given["disk"] == (
@@ -87,7 +92,6 @@ def test_disks_keep_what_they_are() -> None:
     [
         ('type="hvm"\nname="g"\nmemory=256\n', r"kernel: is missing.*`xl create` boots"),
         (LEAST + 'device_model_args_hvm="-d int"\n', r"device_model_args_hvm: .*list of strings"),
-        (LEAST + 'disk=["/d,raw,hda,w,discard"]\n', r"disk hda: discard.*not passed on"),
     ],
 )
 def test_what_cannot_be_handed_over_is_refused_before_anything_is_built(
