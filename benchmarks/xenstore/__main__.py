@@ -14,7 +14,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
@@ -52,19 +52,22 @@ def measured(
             for daemon in opened.enter_context(running(native, compiled))
         ]
         results = []
-        for result in measure(chosen_scenes(scale, wanted), stages, effort):
+        chosen = chosen_scenes(scale, lambda name: _is_wanted(name, wanted))
+        for result in measure(chosen, stages, effort):
             _progress(result)
             results.append(result)
     return results, memory
 
 
-def chosen_scenes(scale: Scale, wanted: Sequence[str]) -> tuple[Scene, ...]:
-    """The scenes with those of their rows whose names have one of these parts; none: all."""
+def _is_wanted(name: str, parts: Sequence[str]) -> bool:
+    return not parts or any(part in name for part in parts)
+
+
+def chosen_scenes(scale: Scale, wanted: Callable[[str], bool]) -> tuple[Scene, ...]:
+    """The scenes with those of their rows whose names are wanted."""
     chosen = []
     for scene in scenes(scale):
-        rows = tuple(
-            row for row in scene.rows if not wanted or any(part in row.name for part in wanted)
-        )
+        rows = tuple(row for row in scene.rows if wanted(row.name))
         if rows:
             chosen.append(replace(scene, rows=rows))
     return tuple(chosen)

@@ -98,11 +98,11 @@ def running(native: Native, compiled: Path | None = None) -> Iterator[tuple[Daem
     with (
         TemporaryDirectory(prefix="xs-") as directory,
         floor(native, Path(directory)) as bare,
-        RealXenstored() as c,
+        c_xenstored() as c,
         _oxenstored(native, Path(directory)) as ocaml,
-        _ours(Path(directory), compiled) as ours,
+        ours(Path(directory), compiled) as python,
     ):
-        yield (bare, _CXenstored(c), ocaml, ours)
+        yield (bare, c, ocaml, python)
 
 
 @contextmanager
@@ -160,6 +160,7 @@ class _Floor:
 
 @contextmanager
 def floor(native: Native, directory: Path) -> Iterator[Daemon]:
+    """What answers at once, with its socket in this directory."""
     path = directory / "floor"
     page = os.memfd_create("floor-ring")
     os.ftruncate(page, PAGE_SIZE)
@@ -197,6 +198,13 @@ class _CXenstored:
     def ring(self) -> RingEnd:
         assert self.end is not None, "introduced before"
         return self.end
+
+
+@contextmanager
+def c_xenstored() -> Iterator[Daemon]:
+    """C xenstored."""
+    with RealXenstored() as real:
+        yield _CXenstored(real)
 
 
 @dataclass(slots=True)
@@ -303,8 +311,9 @@ class _Ours:
 
 
 @contextmanager
-def _ours(parent: Path, compiled: Path | None) -> Iterator[Daemon]:
-    directory = parent / "ours"
+def ours(parent: Path, compiled: Path | None = None, name: str = "ours") -> Iterator[Daemon]:
+    """xenstore-sim, with a run directory below this one. compiled: as for `running`."""
+    directory = parent / name.replace(" ", "-")
     directory.mkdir()
     source = compiled or Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(source.absolute())}
@@ -313,4 +322,4 @@ def _ours(parent: Path, compiled: Path | None) -> Iterator[Daemon]:
     command = (*interpreter, "--rundir", directory, "--compat", "4.17")
     path = directory / "socket"
     with serving("xenstore-sim", command, path, environment=environment) as process:
-        yield _Ours("ours", process.pid, path)
+        yield _Ours(name, process.pid, path)

@@ -40,10 +40,10 @@ def _line(names: Sequence[str], result: Result) -> str:
     missed = " " if faster.median >= aim else "!"
     return (
         f"{result.row.name:{_NAME_WIDTH}}"
-        + "".join(f"{result.time_us(name).median:9.2f}" for name in names)
-        + "".join(f"{result.daemon_us(name).median:8.2f}" for name in (C, OURS))
-        + f"{faster.median:8.2f} {spread:14}{aim:4.1f} {missed}"
-        + f"{result.times_faster(OURS, OX).median:6.2f}"
+        + "".join(f" {result.time_us(name).median:8.2f}" for name in names)
+        + "".join(f" {result.daemon_us(name).median:7.2f}" for name in (C, OURS))
+        + f" {faster.median:7.2f} {spread:14}{aim:4.1f} {missed}"
+        + f" {result.times_faster(OURS, OX).median:5.2f}"
     )
 
 

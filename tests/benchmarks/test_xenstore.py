@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.xenstore import python_loop as python_loop_module
 from benchmarks.xenstore.daemons import running
 from benchmarks.xenstore.load import Load, LoadFailed, Round
 from benchmarks.xenstore.native import Native
@@ -51,6 +52,17 @@ TIME = r"\d+\.\d\d"
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks.xenstore", *arguments],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+
+
+def python_loop(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.xenstore.python_loop", *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -103,21 +115,22 @@ def test_refuses_to_measure_nothing() -> None:
     assert "must be at least 1" in ran.stderr
 
 
-def test_the_bare_loop_that_bounds_every_python_daemon_is_measured() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.xenstore.python_loop", "--repetitions", "1"],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
+def test_the_bare_loop_stands_beside_both_daemons_in_every_row_it_can_answer() -> None:
+    ran = python_loop("--quick")
     assert (ran.returncode, ran.stderr) == (0, "")
-    spread = rf"min {TIME}  median {TIME}  max {TIME}$"
-    assert re.findall(rf"^(.+), µs +{spread}", ran.stdout, re.MULTILINE) == [
-        "floor",
-        "bare Python loop",
-    ]
+    head = r"\| row \| aim \| floor, µs \| C, µs \| sockets x C \| descriptors x C \| ours x C \|"
+    assert len(re.findall(rf"^{head}$", ran.stdout, re.MULTILINE)) == len(MODES)
+    row = rf"^\| (.+?) \| \d+\.\d (?:\| {TIME} ){{5}}\|$"
+    assert re.findall(row, ran.stdout, re.MULTILINE) == [*python_loop_module.ROWS] * 2
+    assert re.findall(r"^(\w+):$", ran.stdout, re.MULTILINE) == MODES
+
+
+def test_a_row_that_the_bare_loop_has_not_is_told() -> None:
+    ran = python_loop("--rows", "ring")
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "benchmarks.xenstore.python_loop: no row has ring in its name\n",
+    )
 
 
 def test_only_the_chosen_rows_are_played() -> None:
