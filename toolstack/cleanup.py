@@ -1,11 +1,12 @@
 """What `toolstack cleanup` does: take away what a killed toolstack could not.
 
 Its processes went with it, and so did guest RAM; what can stay is a run directory and, in a
-xenstored that lives on, domains with their nodes.
+xenstored that lives on, domains with their nodes. Of a Xen host, toolstack/xen/cleanup.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
@@ -21,31 +22,44 @@ from xenstore_sim.wire.errors import XenstoreError
 from xenstore_sim.wire.names import DomId
 
 
-async def cleanup(xenstore: Path | None) -> tuple[str, ...]:
-    """Removes what nobody holds any more; one line for each thing removed.
+async def cleanup(
+    xenstore: Path | None, tell: Callable[[str], None], *, on_xen: bool = False
+) -> None:
+    """Removes what nobody holds any more. tell: hears a line for each thing, or of nothing.
 
-    xenstore: run directory of a xenstored to clean, too; None: none.
-    Raises: RunDirectoryBusy if a toolstack works there, XenstoreUnavailable.
+    xenstore: run directory of a xenstored to clean, too; None: none. on_xen: and this very host.
+    Raises: RunDirectoryBusy if a toolstack works there, XenstoreUnavailable, HypervisorError.
     """
-    lines = [f"removed run directory {path}" for path in remove_abandoned()]
+    told: list[str] = []
+
+    def found(line: str) -> None:
+        told.append(line)
+        tell(line)
+
+    for path in remove_abandoned():
+        found(f"removed run directory {path}")
     if xenstore is not None:
         try:
             async with open_store(xenstore) as store:
                 with trio.fail_after(CLEAN_UP_S):
-                    lines += await _remove_domains(store)
+                    await _remove_domains(store, found)
         except trio.TooSlowError as error:
             raise XenstoreUnavailable(
                 f"xenstored did not answer within {CLEAN_UP_S:g} s: run cleanup again"
             ) from error
         except XenstoreError as error:
             raise XenstoreUnavailable(f"xenstore: {error}") from error
-    return tuple(lines) or ("nothing was left behind",)
+    if on_xen:
+        from toolstack.xen.cleanup import clean_up_host
+
+        await clean_up_host(found)
+    if not told:
+        tell("nothing was left behind")
 
 
-async def _remove_domains(store: Store) -> list[str]:
+async def _remove_domains(store: Store, tell: Callable[[str], None]) -> None:
     if not await store.client.exists(NOTES):
-        return []
-    found = []
+        return
     # The highest first: a stub domain is made after its target and must go before it.
     names = await store.client.directory(NOTES)
     for name in sorted(names, key=lambda name: (len(name), name), reverse=True):
@@ -58,5 +72,4 @@ async def _remove_domains(store: Store) -> list[str]:
                 f"{note} is {shown(value)}, must be <domid> = its uuid: remove it"
             ) from error
         await remove_domain(store, domid, uuid)
-        found.append(f"removed domain {domid} ({uuid})")
-    return found
+        tell(f"removed domain {domid} ({uuid})")

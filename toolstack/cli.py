@@ -98,13 +98,18 @@ def demo_command(linux: bool, **options: Any) -> None:
     metavar="RUNDIR",
     help="also remove leftover domains from the xenstore-sim that runs there",
 )
-def cleanup_command(xenstore: Path | None) -> None:
-    """Remove what a killed toolstack left: run directories, and domains in xenstore."""
+@click.option(
+    "--machine",
+    type=click.Choice([MachineChoice.XEN.value]),
+    default=None,
+    help="also destroy the domains that killed toolstacks left on this Xen host",
+)
+def cleanup_command(xenstore: Path | None, machine: str | None) -> None:
+    """Remove what a killed toolstack left: run directories, and domains."""
     from toolstack.cleanup import cleanup
 
     async def work() -> None:
-        for line in await cleanup(xenstore):
-            click.echo(line, err=True)
+        await cleanup(xenstore, partial(click.echo, err=True), on_xen=machine is not None)
 
     sys.exit(_ended(partial(trio.run, work), TextProgress(), verbose=False))
 

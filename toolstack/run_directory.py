@@ -6,16 +6,16 @@ It holds xenstored's sockets. A run that was killed leaves its directory behind,
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from handoff.errors import RunDirectoryBusy, XenstoreUnavailable
+from toolstack.lock_file import Held, lock_file
 
 LOCK_NAME = "toolstack.lock"
 _PREFIX = "run-"
@@ -65,27 +65,20 @@ def own_directory() -> Iterator[Path]:
 def locked(directory: Path) -> Iterator[None]:
     """Holds the toolstack's lock of `directory`. Raises: RunDirectoryBusy, and
     XenstoreUnavailable if there is no such directory."""
-    try:
-        fd = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise XenstoreUnavailable(
-            f"run directory {directory}: {error.strerror}: start `xenstore-sim --rundir "
-            f"{directory}` first"
-        ) from error
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            stack.enter_context(lock_file(directory / LOCK_NAME))
+        except Held as holder:
             raise RunDirectoryBusy(
                 f"run directory {directory}: another toolstack (process {holder}) works there: "
                 "wait for it, or use another directory with --xenstore"
+            ) from holder
+        except OSError as error:
+            raise XenstoreUnavailable(
+                f"run directory {directory}: {error.strerror}: start `xenstore-sim --rundir "
+                f"{directory}` first"
             ) from error
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode("ascii"), 0)
         yield
-    finally:
-        os.close(fd)
 
 
 def remove_abandoned() -> tuple[Path, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID
 
 import trio
 
 from handoff.errors import HandoffError, HypervisorError
 from toolstack.progress import Progress
-from toolstack.xen.identity_lock import identity_lock
+from toolstack.xen.domain_directory import (
+    BASE,
+    CLEANUP,
+    DomainDirectory,
+    Note,
+    domain_directory,
+)
 from toolstack.xen.libxc import DomainInfo, Libxc
 from toolstack.xen.xl import Xl, XlFailed
 from xenstore_sim.wire.names import DomId
@@ -25,31 +31,41 @@ class Builder:
     xl: Xl
     libxc: Libxc
     progress: Progress
+    base: Path = BASE
+    """where the directories of domains are"""
+
+    def directory(self, uuid: UUID) -> AbstractContextManager[DomainDirectory]:
+        """For a domain of this uuid. Raises: RunDirectoryBusy, HypervisorError."""
+        return domain_directory(self.base, uuid)
 
     @asynccontextmanager
-    async def domain(self, name: str, config: str, identity: UUID) -> AsyncIterator[DomId]:
-        """The domain of `config`, an xl.cfg(5) text with this uuid, while the context lasts.
+    async def domain(
+        self, name: str, config: str, home: DomainDirectory, *, fresh: bool = True
+    ) -> AsyncIterator[DomId]:
+        """The domain of `config`, an xl.cfg(5) text with the uuid of `home`, while the context
+        lasts. fresh: the uuid was made for it.
 
         Raises: HypervisorError with what xl or Xen said; nothing of the domain is left. Also if
-        a domain has this uuid already, or another toolstack builds one, which is not ours to
-        touch.
+        a domain has this uuid already, which is not ours to touch.
         """
-        with identity_lock(identity):
-            self._require_free(name, identity)
-            ours = True
+        identity = home.uuid
+        self._require_free(name, identity)
+        ours = True
+        try:
             try:
-                try:
-                    await self._build(config)
-                except XlFailed:
-                    # It took away what it had built; who has the uuid now, another one made.
-                    ours = False
-                    raise
-                info = self.libxc.find(identity)
-                if info is None:
-                    raise HypervisorError(f'xl built "{name}", but Xen has no domain {identity}')
-                yield info.domid
-            finally:
-                await self._clear_away(identity, ours=ours)
+                home.note(Note(None, fresh))
+                await self._build(config, home)
+            except XlFailed:
+                # It took away what it had built; who has the uuid now, another one made.
+                ours = False
+                raise
+            info = self.libxc.find(identity)
+            if info is None:
+                raise HypervisorError(f'xl built "{name}", but Xen has no domain {identity}')
+            home.note(Note(info.domid, fresh))
+            yield info.domid
+        finally:
+            await self._clear_away(home, ours=ours)
 
     def _require_free(self, name: str, identity: UUID) -> None:
         taken = self.libxc.find(identity)
@@ -59,35 +75,38 @@ class Builder:
                 f"(`xl destroy {taken.domid}`), or write another uuid"
             )
 
-    async def _build(self, config: str) -> None:
-        with tempfile.TemporaryDirectory(prefix="direct-boot-") as directory:
-            file = trio.Path(directory, "domain.cfg")
-            await file.write_bytes(config.encode("utf-8", "surrogateescape"))
-            # To its end, even if we are cancelled: half a domain is nobody's.
-            with trio.CancelScope(shield=True):
-                await self.xl.create_paused(str(file))
+    async def _build(self, config: str, home: DomainDirectory) -> None:
+        file = trio.Path(home.path, "domain.cfg")
+        await file.write_bytes(config.encode("utf-8", "surrogateescape"))
+        # To its end, even if we are cancelled: half a domain is nobody's.
+        with trio.CancelScope(shield=True):
+            await self.xl.create_paused(str(file), home.lock)
 
-    async def _clear_away(self, identity: UUID, *, ours: bool) -> None:
+    async def _clear_away(self, home: DomainDirectory, *, ours: bool) -> None:
         """Whatever goes wrong here is told, and does not take the place of an earlier error."""
         try:
-            info = self.libxc.find(identity)
+            info = self.libxc.find(home.uuid)
         except HandoffError as error:
-            self.progress.warning(f"a domain of the uuid {identity} may be left: {error}")
+            self.progress.warning(f"a domain of the uuid {home.uuid} may be left: {error}")
             return
-        if info is None:
+        if info is not None and ours:
+            await self._destroy(info, home)
             return
-        if ours:
-            await self._destroy(info)
-        else:
+        home.forget()
+        if info is not None:
             self.progress.warning(
-                f"domain {info.domid} has the uuid {identity}: xl did not take it away, or "
+                f"domain {info.domid} has the uuid {home.uuid}: xl did not take it away, or "
                 f"another program made it: see to it (`xl destroy {info.domid}`)"
             )
 
-    async def _destroy(self, info: DomainInfo) -> None:
+    async def _destroy(self, info: DomainInfo, home: DomainDirectory) -> None:
         """With all that libxl made for it."""
         with trio.CancelScope(shield=True):
             try:
-                await self.xl.destroy(info.domid)
+                await self.xl.destroy(info.domid, home.lock)
             except HandoffError as error:
-                self.progress.warning(f"domain {info.domid} may be left: {error}")
+                self.progress.warning(
+                    f"domain {info.domid} may be left: {error}: if so, {CLEANUP} destroys it"
+                )
+                return
+        home.forget()

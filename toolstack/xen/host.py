@@ -73,12 +73,14 @@ class XenHost:
         libxc, client = self.builder.libxc, self.store.client
         if config.device_model_stubdomain_override:
             StubSettings.of(config)
-        text = domain_config(config, identity, option_rom())
-        async with self.builder.domain(config.name, text, identity) as domid:
-            with closing(self.open_memory()) as memory:
-                memory.restrict(domid)
-                ram = domain_memory(memory, domid)
-                yield XenGuest(domid, identity, ram, client, libxc)
+        with self.builder.directory(identity) as home:
+            text = domain_config(config, identity, home.link(option_rom()))
+            fresh = config.uuid is None
+            async with self.builder.domain(config.name, text, home, fresh=fresh) as domid:
+                with closing(self.open_memory()) as memory:
+                    memory.restrict(domid)
+                    ram = domain_memory(memory, domid)
+                    yield XenGuest(domid, identity, ram, client, libxc)
 
     @asynccontextmanager
     async def device_model(

@@ -91,20 +91,21 @@ async def stub_domain(
     """
     identity, name = uuid.uuid4(), f"{config.name}-dm"
     text = stub_config(StubSettings.of(config), name, identity)
-    async with builder.domain(name, text, identity) as domid:
-        keys = HandoffKeys(domid, target.domid)
-        builder.libxc.set_target(domid, target.domid)
-        argv = (*target.words, *device_model_words(target.domid, wish))
-        for step in stub_steps(keys, target.uuid, argv):
-            await store.carry_out(step)
-        running = StubDomain(domid, builder, store, "", trio.Event())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_relay, running, builder.progress)
-            builder.libxc.unpause(domid)
-            try:
-                yield keys, running
-            finally:
-                nursery.cancel_scope.cancel()
+    with builder.directory(identity) as home:
+        async with builder.domain(name, text, home) as domid:
+            keys = HandoffKeys(domid, target.domid)
+            builder.libxc.set_target(domid, target.domid)
+            argv = (*target.words, *device_model_words(target.domid, wish))
+            for step in stub_steps(keys, target.uuid, argv):
+                await store.carry_out(step)
+            running = StubDomain(domid, builder, store, "", trio.Event())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_relay, running, builder.progress)
+                builder.libxc.unpause(domid)
+                try:
+                    yield keys, running
+                finally:
+                    nursery.cancel_scope.cancel()
 
 
 async def _relay(stub: StubDomain, progress: Progress) -> None:

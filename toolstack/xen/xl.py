@@ -14,6 +14,7 @@ CREATE_S: Final = 120.0
 """Longest wait for a domain to be built: libxl's own waits, for the device model and for
 backends, are shorter."""
 DESTROY_S: Final = 60.0
+LIST_S: Final = 30.0
 _WORDS_MAX: Final = 800
 _FIRST_LINES: Final = 3
 _LAST_LINES: Final = 2
@@ -37,21 +38,29 @@ class Xl:
             raise HypervisorError("xl: no such program: install it (Debian: xen-utils-common)")
         return cls(program)
 
-    async def create_paused(self, config: str) -> None:
+    async def create_paused(self, config: str, lock: int) -> None:
         """Builds the domain that the file `config` describes; nobody waits for its end.
 
+        lock: a descriptor that xl holds, and nothing that it leaves running, also if we are killed.
         Raises: XlFailed with xl's words; HypervisorError if xl did not answer, and it may exist.
         """
-        await self._run(CREATE_S, "create", "-p", "-e", config)
+        await self._run(CREATE_S, lock, "create", "-p", "-e", config)
 
-    async def destroy(self, domid: int) -> None:
-        """Raises: HypervisorError with xl's words, also if it is gone already."""
-        await self._run(DESTROY_S, "destroy", str(domid))
+    async def destroy(self, domid: int, lock: int) -> None:
+        """lock: as above. Raises: HypervisorError with xl's words, also if it is gone already."""
+        await self._run(DESTROY_S, lock, "destroy", str(domid))
 
-    async def _run(self, limit_s: float, *words: str) -> None:
-        """An interrupt at our terminal does not reach it: it would leave half a domain."""
+    async def configuration(self, domid: int) -> str:
+        """Of a domain, as libxl keeps it. Raises: HypervisorError with xl's words."""
+        return await self._run(LIST_S, subprocess.DEVNULL, "list", "-l", str(domid))
+
+    async def _run(self, limit_s: float, stdin: int, *words: str) -> str:
+        """What it said. An interrupt at our terminal does not reach it: it would leave half a
+        domain. Of our descriptors libxl keeps only this one from QEMU."""
         try:
-            ended = await run_to_end([self.program, *words], limit_s, stderr=subprocess.STDOUT)
+            ended = await run_to_end(
+                [self.program, *words], limit_s, stdin=stdin, stderr=subprocess.STDOUT
+            )
         except OSError as error:
             raise HypervisorError(f"{self.program}: {error.strerror}") from error
         if ended is None:
@@ -60,6 +69,7 @@ class Xl:
             raise XlFailed(
                 f"`xl {words[0]}` failed (status {ended.status}): {_shown(ended.stdout)}"
             )
+        return ended.stdout.decode("utf-8", "replace")
 
 
 def _shown(said: bytes) -> str:

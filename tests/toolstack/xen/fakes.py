@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,9 +37,11 @@ class FakeXl:
     fails: str | None = None
     """its words where it builds nothing"""
     builds: bool = True
+    stays: str | None = None
+    """its words where it destroys nothing"""
     config: str = ""
 
-    async def create_paused(self, config: str) -> None:
+    async def create_paused(self, config: str, lock: int) -> None:
         self.said.append("create")
         self.config = Path(config).read_text()  # noqa: ASYNC240  (a few bytes of a test's own)
         if self.fails is not None:
@@ -47,9 +50,15 @@ class FakeXl:
             made = {s.name: str(s.value) for s in parse(self.config, "made").statements}
             self.libxc.domains[DOMID] = FakeDomain(UUID(made["uuid"]))
 
-    async def destroy(self, domid: int) -> None:
+    async def destroy(self, domid: int, lock: int) -> None:
         self.said.append(f"destroy {domid}")
+        if self.stays is not None:
+            raise XlFailed(f"`xl destroy` failed (status 1): {self.stays}")
         del self.libxc.domains[domid]
+
+    async def configuration(self, domid: int) -> str:
+        self.said.append(f"list {domid}")
+        return self.config
 
 
 @dataclass
@@ -57,6 +66,8 @@ class FakeXen:
     libxc: FakeLibxc
     foreign: FakeForeignMemory
     xl: FakeXl
+    directory: Path
+    """in the place of /run/stubdom-direct-boot"""
 
 
 @contextmanager
@@ -64,6 +75,9 @@ def fake_xen(table: bytes) -> Iterator[FakeXen]:
     """A host on which the next domain built has `table` for hvmloader."""
     libxc = FakeLibxc()
     libxc.domains[0] = FakeDomain(UUID(int=0), pauses=0)
-    with fake_domain(DOMID, (GpaRange.between(0, MIB),)) as foreign:
+    with (
+        fake_domain(DOMID, (GpaRange.between(0, MIB),)) as foreign,
+        tempfile.TemporaryDirectory() as directory,
+    ):
         os.pwrite(foreign.fd, table, HVM_INFO)
-        yield FakeXen(libxc, foreign, FakeXl(libxc))
+        yield FakeXen(libxc, foreign, FakeXl(libxc), Path(directory, "base"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import cast
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import trio
 import trio.testing
 
 from handoff.addresses import MIB
-from handoff.errors import HypervisorError
+from handoff.errors import HypervisorError, RunDirectoryBusy
 from tests.toolstack.fakes import Recorder
 from tests.toolstack.xen.fakes import DOMID, FakeXen, FakeXl, fake_xen, hvm_info
 from toolstack.xen.built_domain import Builder
@@ -30,14 +31,21 @@ def xen() -> Iterator[FakeXen]:
 
 
 def builder(xen: FakeXen, progress: Recorder, xl: FakeXl | None = None) -> Builder:
-    return Builder(cast(Xl, xl or xen.xl), Libxc(xen.libxc), progress)
+    return Builder(cast(Xl, xl or xen.xl), Libxc(xen.libxc), progress, xen.directory)
+
+
+@asynccontextmanager
+async def built(builder: Builder, name: str) -> AsyncIterator[None]:
+    with builder.directory(IDENTITY) as home:
+        async with builder.domain(name, CONFIG, home):
+            yield
 
 
 class XlSlowlyKilled(FakeXl):
     """It builds half a domain, and takes its time to die when its own is over."""
 
-    async def create_paused(self, config: str) -> None:
-        await super().create_paused(config)
+    async def create_paused(self, config: str, lock: int) -> None:
+        await super().create_paused(config, lock)
         with trio.move_on_after(CREATE_S):
             try:
                 await trio.sleep_forever()
@@ -53,7 +61,7 @@ async def test_half_a_domain_is_destroyed_and_not_handed_out(
 ) -> None:
     xl = XlSlowlyKilled(xen.libxc)
     with pytest.raises(HypervisorError, match="did not end"):
-        async with builder(xen, Recorder(), xl).domain("half", CONFIG, IDENTITY):
+        async with built(builder(xen, Recorder(), xl), "half"):
             pytest.fail("it is half a domain")
     assert xl.said == ["create", f"destroy {DOMID}"]
 
@@ -61,15 +69,15 @@ async def test_half_a_domain_is_destroyed_and_not_handed_out(
 class XlOvertaken(FakeXl):
     """While it works, another program builds a domain of the same name and uuid."""
 
-    async def create_paused(self, config: str) -> None:
-        await super().create_paused(config)
+    async def create_paused(self, config: str, lock: int) -> None:
+        await super().create_paused(config, lock)
         raise XlFailed('`xl create` failed (status 3): Domain with name "taken" already exists.')
 
 
 async def test_a_domain_that_another_program_built_meanwhile_is_left_alone(xen: FakeXen) -> None:
     xl, progress = XlOvertaken(xen.libxc), Recorder()
     with pytest.raises(HypervisorError, match="already exists"):
-        async with builder(xen, progress, xl).domain("taken", CONFIG, IDENTITY):
+        async with built(builder(xen, progress, xl), "taken"):
             pytest.fail("it is another's")
     assert xl.said == ["create"]
     assert DOMID in xen.libxc.domains
@@ -78,15 +86,17 @@ async def test_a_domain_that_another_program_built_meanwhile_is_left_alone(xen: 
 
 async def test_of_two_toolstacks_with_one_uuid_the_second_touches_nothing(xen: FakeXen) -> None:
     second = FakeXl(xen.libxc)
-    async with builder(xen, Recorder()).domain("first", CONFIG, IDENTITY):
+    async with built(builder(xen, Recorder()), "first"):
         # Between the first one's look for the uuid and its xl, the domain is not there yet.
-        built = xen.libxc.domains.pop(DOMID)
-        with pytest.raises(HypervisorError, match=f"another toolstack .*{IDENTITY}.*write another"):
-            async with builder(xen, Recorder(), second).domain("second", CONFIG, IDENTITY):
+        taken = xen.libxc.domains.pop(DOMID)
+        with pytest.raises(
+            RunDirectoryBusy, match=f"another toolstack .*{IDENTITY}.*write another"
+        ):
+            async with built(builder(xen, Recorder(), second), "second"):
                 pytest.fail("it is the first one's")
-        xen.libxc.domains[DOMID] = built
+        xen.libxc.domains[DOMID] = taken
     assert second.said == []
-    async with builder(xen, Recorder(), second).domain("second", CONFIG, IDENTITY):
+    async with built(builder(xen, Recorder(), second), "second"):
         assert second.said == ["create"]
 
 
@@ -94,7 +104,7 @@ async def test_what_went_wrong_first_is_told_also_where_xen_answers_no_more(xen:
     progress = Recorder()
 
     async def go_wrong() -> None:
-        async with builder(xen, progress).domain("guest", CONFIG, IDENTITY):
+        async with built(builder(xen, progress), "guest"):
             xen.libxc.refuses = errno.EPERM
             raise ZeroDivisionError
 

@@ -37,7 +37,7 @@ def host_on(xen: FakeXen, store: Store) -> Iterator[XenHost]:
     yield XenHost(
         replace(guest_config(Path("/kernel")), device_model_stubdomain_override=None),
         store,
-        Builder(cast(Xl, xen.xl), Libxc(xen.libxc), Recorder()),
+        Builder(cast(Xl, xen.xl), Libxc(xen.libxc), Recorder(), xen.directory),
         lambda: ForeignMemory(xen.foreign),
     )
 
@@ -58,7 +58,10 @@ async def test_a_guest_is_built_without_its_kernel_and_destroyed_in_the_end(
             assert xen.foreign.only == DOMID, "our own handle reaches nobody else either"
             assert "/kernel" not in xen.xl.config
             assert xen.xl.said == ["create"]
+            (home,) = xen.directory.iterdir()
+            assert f"romfile={home}/" in xen.xl.config
     assert xen.xl.said == ["create", f"destroy {DOMID}"]
+    assert not list(xen.directory.iterdir())
 
 
 async def test_a_guest_that_fails_or_is_cancelled_is_destroyed(xen: FakeXen, store: Store) -> None:
@@ -71,6 +74,7 @@ async def test_a_guest_that_fails_or_is_cancelled_is_destroyed(xen: FakeXen, sto
                 scope.cancel()
                 await trio.sleep_forever()
     assert xen.xl.said == ["create", f"destroy {DOMID}"] * 2
+    assert not list(xen.directory.iterdir())
 
 
 async def test_a_domain_that_is_gone_by_itself_is_nobodys_to_destroy(
@@ -91,6 +95,7 @@ async def test_what_xl_says_is_told_and_nothing_is_destroyed(xen: FakeXen, store
         async with host.guest():
             pytest.fail("there is no guest")
     assert xen.xl.said == ["create"]
+    assert not list(xen.directory.iterdir())
 
 
 async def test_a_domain_that_has_the_uuid_already_is_left_alone(xen: FakeXen, store: Store) -> None:

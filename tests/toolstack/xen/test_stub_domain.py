@@ -60,7 +60,7 @@ class Scene:
 
     @property
     def builder(self) -> Builder:
-        return Builder(cast(Xl, self.xen.xl), self.libxc, Recorder())
+        return Builder(cast(Xl, self.xen.xl), self.libxc, Recorder(), self.xen.directory)
 
 
 @pytest.fixture

@@ -72,16 +72,23 @@ class CreateProcess:
 
     def wait_for_stage(self, stage: str) -> None:
         """Until it has told of this stage, or has ended."""
-        self._wait(lambda: any(each.get("stage") == stage for each in self.told))
+        self.wait_until(lambda: any(each.get("stage") == stage for each in self.told))
 
     def wait_for_words(self, words: str) -> None:
         """Until the guest has said them, or all is over."""
-        self._wait(lambda: words in self.console)
+        self.wait_until(lambda: words in self.console)
 
-    def _wait(self, happened: Callable[[], bool]) -> None:
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        """Or until all is over."""
         deadline = time.monotonic() + LIMIT_S
         while not happened() and not self.over and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+
+    def kill(self) -> None:
+        """By SIGKILL. Raises: RuntimeError if it had ended before."""
+        self._process.kill()
+        if self._process.wait(LIMIT_S) != -signal.SIGKILL:
+            raise RuntimeError(f"it ended by itself: {self.told[-1:]}")
 
     def interrupt(self) -> None:
         """As an operator does at a terminal."""

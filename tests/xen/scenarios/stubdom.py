@@ -22,13 +22,13 @@ def ramdisk() -> Path:
     return RAMDISK
 
 
-def keys() -> dict[str, object]:
-    """What a guest's configuration says of it."""
+def keys(initramfs: Path | None = None) -> dict[str, object]:
+    """What a guest's configuration says of it; initramfs: in the place of that of `ramdisk`."""
     return {
         "device_model_version": "qemu-xen",
         "device_model_stubdomain_override": 1,
         "stubdomain_kernel": str(KERNEL),
-        "stubdomain_ramdisk": str(ramdisk()),
+        "stubdomain_ramdisk": str(initramfs or ramdisk()),
     }
 
 
