@@ -50,23 +50,24 @@ def _those(pids: Iterable[int]) -> Iterator[Process]:
             yield Process(pid, int(after_name[1]), after_name[0], command)
 
 
-def _children(pid: int) -> tuple[Process, ...]:
-    """Of its first thread, but for zombies. To read all of /proc would take too long here: what is
-    to be struck lives for a tenth of a second."""
+def children(pid: int) -> tuple[Process, ...]:
+    """Those it started, but for zombies. To read all of /proc would take too long here: what is
+    to be struck may live for a tenth of a second."""
     pids: list[str] = []
     with suppress(OSError):
-        pids = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            pids += (thread / "children").read_text().split()
     return tuple(child for child in _those(map(int, pids)) if child.state != "Z")
 
 
 def find(victim: Victim, toolstack: int) -> tuple[int, int | None] | None:
     """The newest device model or machine of this toolstack: what the toolstack started, and what
     that started, the one inside if it is confined. None if there is none now."""
-    started = [child.pid for child in _children(toolstack) if _WORDS[victim] in child.command]
+    started = [child.pid for child in children(toolstack) if _WORDS[victim] in child.command]
     if not started:
         return None
     newest = max(started)
-    return newest, next((child.pid for child in _children(newest)), None)
+    return newest, next((child.pid for child in children(newest)), None)
 
 
 def descendants(root: int, but: frozenset[int]) -> tuple[Process, ...]:
