@@ -16,6 +16,7 @@ def check_placements(
     starts = [(entry["when"], entry["start"]) for entry in entries if entry["name"] == "kernel"]
     if (image, method) == ("xen.gz", MULTIBOOT):
         assert placed["method"] == "multiboot, ELF32 (gzip)"
+        assert starts == [("now", 0x200000)]
         assert [entry["name"] for entry in entries].count("module 1") == 1
     elif (image, method) == ("vmlinux", PVH):
         assert placed["method"] == "pvh, ELF64"
