@@ -12,8 +12,8 @@ from pathlib import Path
 
 import trio
 
-from devicemodel.fw_cfg.option_roms import OptionRoms, RomMethod, read_option_rom
 from devicemodel.host_files import host_files
+from devicemodel.rom_option import add_option_rom, option_roms
 from devicemodel.run import Setup, serve
 from handoff.addresses import AddressError, GpaRange
 from handoff.carriers.arguments import OPTION
@@ -136,15 +136,7 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--ioreq-fd", type=int, default=None, help="ioreq channel to the guest's machine"
     )
-    out.add_argument(
-        "--option-rom",
-        dest="roms",
-        action="append",
-        type=option_rom,
-        default=[],
-        metavar="METHOD:FILE",
-        help="start kernels of METHOD (linux, multiboot, pvh) with this option ROM of QEMU",
-    )
+    add_option_rom(out)
     out.add_argument("--ram-fd", type=int, default=None, help="memory file of the guest")
     out.add_argument(
         "--ram-region",
@@ -188,7 +180,7 @@ def run(options: argparse.Namespace) -> None:
         kept.append(options.ioreq_fd)
         ioreqs = socket.socket(fileno=options.ioreq_fd)
         ioreqs.setblocking(False)
-    roms = tuple((method, read_option_rom(path)) for method, path in options.roms)
+    roms = option_roms(options)
     # Here, while there is nothing to be locked out of: a ring is mapped, devices are opened.
     connection, connection_fds = _connection(options.xenstore_fds)
     memory = _guest_memory(options)
@@ -198,7 +190,7 @@ def run(options: argparse.Namespace) -> None:
         frame_arguments=options.frame,
         native=native,
         offer_timeout_s=options.offer_timeout,
-        roms=OptionRoms(roms) if roms else None,
+        roms=roms,
         ioreqs=ioreqs,
     )
     kept += [*connection_fds, *memory.descriptors]
@@ -300,14 +292,6 @@ def _descriptors(text: str) -> tuple[int, ...]:
     if len(fds) not in (1, 3) or text != ",".join(map(str, fds)):
         raise argparse.ArgumentTypeError(f"{text!r} is neither one descriptor nor three")
     return fds
-
-
-def option_rom(text: str) -> tuple[RomMethod, Path]:
-    """The value of `--option-rom`, for argparse."""
-    method, separator, path = text.partition(":")
-    if not separator or method not in {known.value for known in RomMethod}:
-        raise argparse.ArgumentTypeError(f"{text!r} is not METHOD:FILE")
-    return RomMethod(method), Path(path)
 
 
 def _foreign(text: str) -> GpaRange:

@@ -24,26 +24,27 @@ def host_files(options: argparse.Namespace) -> Native | None:
             raise ConfigError("-kernel and -bios: firmware boots without a kernel: name one")
         loader = None
         if options.firmware is not None:
-            loader = _open(Role.FIRMWARE, options.firmware)
+            loader = open_image(Role.FIRMWARE, options.firmware)
         named = ((role, getattr(options, role.value)) for role in TABLES)
-        tables = tuple(_open(role, path) for role, path in named if path is not None)
-        return FirmwareSources(_open(Role.BIOS, options.bios), loader, tables)
+        tables = tuple(open_image(role, path) for role, path in named if path is not None)
+        return FirmwareSources(open_image(Role.BIOS, options.bios), loader, tables)
     if options.firmware is not None:
         raise ConfigError("--firmware without -bios: name the BIOS that it brings up")
     if options.kernel is None:
         if options.modules:
             raise ConfigError("-initrd without -kernel: name the kernel, too")
         return None
-    kernel = _open(Role.KERNEL, options.kernel)
+    kernel = open_image(Role.KERNEL, options.kernel)
     if not options.modules:
         return HostFiles(kernel, None)
     arguments = (*options.arguments, *[""] * len(options.modules))
-    ramdisk = _open(Role.RAMDISK, options.modules[0], arguments[0])
+    ramdisk = open_image(Role.RAMDISK, options.modules[0], arguments[0])
     more = zip(options.modules[1:], arguments[1:], strict=False)
-    return HostFiles(kernel, ramdisk, tuple(_open(Role.MODULE, *named) for named in more))
+    return HostFiles(kernel, ramdisk, tuple(open_image(Role.MODULE, *named) for named in more))
 
 
-def _open(role: Role, path: Path, arguments: str = "") -> Image:
+def open_image(role: Role, path: Path, arguments: str = "") -> Image:
+    """One of them. Raises: ImageError."""
     try:
         file = io.FileIO(path, "rb")
         return host_image(role, file, os.fsencode(path.name), os.fsencode(arguments))

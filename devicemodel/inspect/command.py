@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from devicemodel.cli import option_rom
 from devicemodel.discover import HostFiles, Native
-from devicemodel.fw_cfg.option_roms import OptionRoms, read_option_rom
+from devicemodel.host_files import open_image
 from devicemodel.images.firmware import FirmwareSources
-from devicemodel.images.source import Image, host_image
+from devicemodel.images.source import Image
 from devicemodel.inspect.findings import Findings, Refusal
 from devicemodel.inspect.json_form import to_json
 from devicemodel.inspect.look import MEMORY_MIN_MIB, inspect
 from devicemodel.inspect.question import Question, found, no_guest
 from devicemodel.inspect.text import to_text
+from devicemodel.rom_option import add_option_rom, option_roms
 from handoff.confinement import ConfinementError, Mode, Profile, State, confine, prepare
 from handoff.descriptor import CMDLINE_MAX_BYTES, BootMethod, EntryMode, Role, Subarch
-from handoff.errors import ConfigError, ConfinementFailed, ImageError
+from handoff.errors import ConfigError, ConfinementFailed
 from handoff.modules import ModuleFile, split_modules
 from handoff.platforms import Platform
 
@@ -72,15 +71,7 @@ def parser() -> argparse.ArgumentParser:
     _choice(out, "--boot", BootMethod, BootMethod.AUTO, "method to start it by")
     _choice(out, "--entry", EntryMode, EntryMode.AUTO, "mode in which Linux is entered")
     _choice(out, "--subarch", Subarch, Subarch.PC, "hardware_subarch that Linux is told")
-    out.add_argument(
-        "--option-rom",
-        dest="roms",
-        action="append",
-        type=option_rom,
-        default=[],
-        metavar="METHOD:FILE",
-        help="start kernels of METHOD (linux, multiboot, pvh) with this option ROM of QEMU",
-    )
+    add_option_rom(out)
     out.add_argument("--json", action="store_true", help="one object, for programs")
     _choice(out, "--sandbox", Mode, Mode.AUTO, "confinement of this process")
     return out
@@ -119,7 +110,6 @@ def _question(options: argparse.Namespace) -> Question:
             f"--cmdline has {len(cmdline)} bytes, at most {CMDLINE_MAX_BYTES} are carried: "
             "shorten it"
         )
-    roms = tuple((method, read_option_rom(path)) for method, path in options.roms)
     return Question(
         _files(options),
         cmdline,
@@ -128,7 +118,7 @@ def _question(options: argparse.Namespace) -> Question:
         options.boot,
         options.entry,
         options.subarch,
-        OptionRoms(roms) if roms else None,
+        option_roms(options),
     )
 
 
@@ -154,12 +144,7 @@ def _files(options: argparse.Namespace) -> Native:
 
 
 def _open(role: Role, named: ModuleFile) -> Image:
-    path = Path(named.path)
-    try:
-        file = io.FileIO(path, "rb")
-    except OSError as error:
-        raise ImageError(f"{role.value} {path}: {error.strerror}: name a readable file") from error
-    return host_image(role, file, os.fsencode(path.name), os.fsencode(named.arguments))
+    return open_image(role, Path(named.path), named.arguments)
 
 
 def _confine(mode: Mode, files: Sequence[int]) -> None:
