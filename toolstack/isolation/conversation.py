@@ -17,7 +17,7 @@ from toolstack.demo import builtin_guest
 from toolstack.guest_run import Patience
 from toolstack.isolation.lies import LIES, Lie
 from toolstack.isolation.listener import Listener
-from toolstack.isolation.trial import Result
+from toolstack.isolation.result import Result
 from toolstack.machine.none import NoMachine
 
 STAGE_TIMEOUT_S = 2.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from handoff.confinement import Layer, State
 from toolstack.isolation.attempt import Attempt, Group
@@ -12,26 +11,11 @@ from toolstack.isolation.attempts import ATTEMPTS
 from toolstack.isolation.bystander import Wellbeing
 from toolstack.isolation.lies import LIES
 from toolstack.isolation.promises import Barrier, Beyond, Promise
-from toolstack.isolation.trial import Result, Trial
+from toolstack.isolation.result import Result
+from toolstack.isolation.trial import Trial
+from toolstack.isolation.verdict import Verdict
 
 _NO_OFF_SWITCH = "its checks are the program; the truth told the same way boots"
-
-
-class Verdict(Enum):
-    """What a row says. Only the first three are well."""
-
-    STOPPED = "stopped"
-    ALLOWED = "allowed"
-    UNPROVEN = "stopped, unproven"
-    """nothing got through, and it could not be shown that it would without the barrier"""
-    THROUGH = "GOT THROUGH"
-    DENIED = "DENIED"
-    """what is its right was refused"""
-    HUNG = "HUNG"
-
-    @property
-    def well(self) -> bool:
-        return self in (Verdict.STOPPED, Verdict.ALLOWED, Verdict.UNPROVEN)
 
 
 @dataclass(frozen=True, slots=True)

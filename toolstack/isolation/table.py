@@ -12,18 +12,10 @@ from rich.text import Text
 
 from toolstack.isolation.ablation import Weight
 from toolstack.isolation.attempt import Group
-from toolstack.isolation.judge import Judgement, Row, Verdict
+from toolstack.isolation.judge import Judgement, Row
 from toolstack.isolation.promises import Barrier
-from toolstack.isolation.trial import Result
-
-_STYLES = {
-    Verdict.STOPPED: "green",
-    Verdict.ALLOWED: "cyan",
-    Verdict.UNPROVEN: "yellow",
-    Verdict.THROUGH: "bold red",
-    Verdict.DENIED: "bold red",
-    Verdict.HUNG: "bold red",
-}
+from toolstack.isolation.result import Result
+from toolstack.isolation.verdict import STYLES, Verdict, word
 
 
 def show(judgement: Judgement, console: Console) -> None:
@@ -57,12 +49,8 @@ def _table(group: Group, rows: list[Row]) -> RenderableType:
             cells.append(_behind(row.behind))
         if ring:
             cells.append(_on_a_ring(row))
-        table.add_row(*cells, Text(_word(verdict), style=_STYLES[verdict]))
+        table.add_row(*cells, Text(word(verdict), style=STYLES[verdict]))
     return Stack(table, Text(""))
-
-
-def _word(verdict: Verdict) -> str:
-    return "stopped *" if verdict is Verdict.UNPROVEN else verdict.value
 
 
 def _barrier(barrier: Barrier | None) -> str:

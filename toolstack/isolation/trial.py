@@ -17,6 +17,7 @@ from toolstack.domain_connection import DomainConnection
 from toolstack.isolation.attempt import DEADLINE_S, Attempt
 from toolstack.isolation.hostile import Order
 from toolstack.isolation.listener import Listener
+from toolstack.isolation.result import Result
 from toolstack.isolation.scene import Scene
 
 PROGRAM = (sys.executable, "-I", "-m", "toolstack.isolation.hostile")
@@ -41,15 +42,6 @@ class Setting:
 CONTROL = Setting("control", sandbox=Mode.OFF, sacrificial=True)
 CONFINED = Setting("confined")
 ON_A_RING = Setting("on a ring", ring=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one attempt; `what` in a few words, often an errno."""
-
-    through: bool
-    what: str
-    hung: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from handoff.confinement import Layer
 from toolstack.isolation.ablation import Weight
 from toolstack.isolation.attempt import Group
 from toolstack.isolation.bystander import Wellbeing
-from toolstack.isolation.judge import Judgement, Row, Verdict
+from toolstack.isolation.judge import Judgement, Row
 from toolstack.isolation.promises import Beyond, Promise
+from toolstack.isolation.result import Result
 from toolstack.isolation.table import as_json, show, show_weights
-from toolstack.isolation.trial import Result
+from toolstack.isolation.verdict import Verdict
 
 GOT = Result(True, "read the secret")
 REFUSED = Result(False, "EPERM")
