@@ -30,6 +30,7 @@ from toolstack.device_model import DEFAULT_PROGRAM
 from toolstack.domain_connection import StoreTransport
 from toolstack.early_start import WaitingProcess
 from toolstack.guest_run import Patience
+from toolstack.isolation.options import IsolationRequest, isolation_options
 from toolstack.json_lines import JsonProgress
 from toolstack.load import LoadMethod
 from toolstack.machine.choose import MachineChoice, choose_machine
@@ -115,24 +116,32 @@ def cleanup_command(xenstore: Path | None, machine: str | None) -> None:
 
 
 @cli.command("isolation")
-@click.option("--json", "json_", is_flag=True, help="one JSON object instead of tables")
-@click.option("--ablate", is_flag=True, help="also take each layer away in turn (a few minutes)")
-def isolation_command(json_: bool, ablate: bool) -> None:
+@isolation_options
+def isolation_command(**options: Any) -> None:
     """Let a hostile device model try to reach out of its stub domain, and show what stops it.
 
     Everything it reaches for is put up for that. The exit status is 1 if anything got through.
     """
-    from toolstack.isolation.command import isolation
-
+    asked = IsolationRequest.of(**options)
+    progress = TextProgress()
     status: list[int] = []
 
     async def work() -> None:
-        status.append(await isolation(json=json_, ablate=ablate))
+        if asked.config is not None:
+            from toolstack.isolation.xen.command import isolation_on_xen
+
+            config, _ = read_config(_read_text(asked.config), str(asked.config))
+            judged = isolation_on_xen(config, asked.beside, progress, json=asked.json)
+            status.append(await judged)
+        else:
+            from toolstack.isolation.command import isolation
+
+            status.append(await isolation(json=asked.json, ablate=asked.ablate))
 
     def run_it() -> int:
         return trio.run(_until_signalled, work) or status[0]
 
-    sys.exit(_ended(run_it, TextProgress(), verbose=False))
+    sys.exit(_ended(run_it, progress, verbose=False))
 
 
 def run(waiting: WaitingProcess | None) -> None:

@@ -24,7 +24,7 @@ TESTS: Final = (
 )
 HOME: Final = "project"
 PATH_FILE: Final = f"{SITE_PACKAGES}/{HOME}.pth"
-STUBDOM_PACKAGES: Final = ("handoff", "devicemodel", "xenstore_sim", "tests/xen/stubdom")
+STUBDOM_PACKAGES: Final = ("handoff", "devicemodel", "xenstore_sim")
 STUBDOM_ARCHIVE: Final = "guest/stub-project.cpio"
 """In dom0; with guest/stub.cpio.lz4 behind it, the initramfs of a stub domain."""
 STUBDOM_INIT: Final = ROOT / "tests" / "xen" / "stubdom" / "init"

@@ -10,7 +10,7 @@ import pytest
 from handoff.errors import HypervisorError
 from tests.xen.guest import BALLAST, CMDLINE
 from tests.xen.play import Play
-from tests.xen.scenarios import handoff, reach
+from tests.xen.scenarios import handoff
 from toolstack.builtin_guest import INITRD
 
 pytestmark = pytest.mark.xen
@@ -72,14 +72,3 @@ def test_what_xl_refuses_is_told_in_its_words(play: Play) -> None:
     ended = play(handoff.refuses_what_xl_refuses)
     assert ended["status"] == HypervisorError.exit_code, ended
     assert "`xl create` failed" in ended["told"][-1]["text"]
-
-
-def test_a_confined_device_model_of_dom0_reaches_its_target_and_nobody_else(play: Play) -> None:
-    found = play(reach.of_a_confined_device_model, deadline_s=DEADLINE_S)
-    attempts = found["attempts"]
-    assert attempts.pop("write to the target") == "done", attempts
-    for other in ("the bystander", "dom0", "an absent domain"):
-        assert "may not map" in attempts.pop(f"write to {other}"), found
-    assert attempts.pop("layers")
-    assert set(attempts.values()) <= {"EPERM", "EACCES", "ENOENT"}, attempts
-    assert found["written"] == {"target": True, "bystander": False}

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
+from tests.toolstack.isolation.xen.test_document import TABLES
 from tests.xen.play import Play
-from tests.xen.scenarios import isolation
+from tests.xen.scenarios import isolation, openings
 
 pytestmark = pytest.mark.xen
 
-ITS_RIGHT = {"read RAM", "write RAM", "make an ioreq server", "write its node data"}
-"""What a device model has to do to its target."""
-NOT_EVEN_THERE = {"unpause", "write its node hvmloader"}
+DEADLINE_S = isolation.LIMIT_S + 60
+"""Where other programs use the processors, too; alone it takes a minute."""
 
 
-@pytest.mark.parametrize("restricted", [True, False], ids=["by Linux and Xen", "by Xen alone"])
-def test_a_stub_domain_reaches_its_target_and_nobody_else(play: Play, restricted: bool) -> None:
-    found = play(isolation.reaches, restricted=restricted)
-    through = {
-        name: {what for what, how in verdicts.items() if how == "done"}
-        for name, verdicts in found["verdicts"].items()
-    }
-    assert all(len(verdicts) == 7 for verdicts in found["verdicts"].values()), found
-    assert through["target"] >= ITS_RIGHT, found
-    assert not through["target"] & NOT_EVEN_THERE, found
-    assert {name for name, reached in through.items() if reached} == {"target"}, found
-    assert found["written"] == {"target": True, "bystander": False}, found
+@pytest.fixture(scope="module")
+def simulated() -> str:
+    """What the command says of the simulation, on this machine."""
+    command = (sys.executable, "-I", "-m", "toolstack", "isolation", "--json")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_nothing_gets_through_and_each_attempt_meets_what_the_document_says(
+    play: Play, simulated: str
+) -> None:
+    ended = play(isolation.reaches, deadline_s=DEADLINE_S, simulated=simulated)
+    said = [line.rstrip() for line in ended["said"].splitlines()]
+    assert ended["errors"] == "", ended
+    assert said[: len(TABLES)] == TABLES
+    assert " 0 GOT THROUGH" in said[-1], said[-1]
+    assert "DENIED" not in said[-1]
+    assert "HUNG" not in said[-1]
+    assert ended["status"] == 0
+
+
+def test_an_opening_of_the_hosts_is_found_out(play: Play) -> None:
+    """A node of the bystander's that the stub domain may write, and the bystander as its target."""
+    told = play(openings.reaches_through_an_opening, deadline_s=DEADLINE_S, wrong_target=True)
+    through = set(told["through"])
+    for name in ("read RAM", "write RAM", "write a node", "create an ioreq server", "shut it down"):
+        assert f"{name}: bystander, stub domain" in through, told
+    assert all("bystander" in each for each in through), told
+    assert "the bystander's RAM was changed" in told["harm"], told
+    assert any("data/scratch was changed" in harm for harm in told["harm"]), told
+    assert not told["well"]
