@@ -11,6 +11,7 @@ from typing import Final
 import click
 import trio
 
+from xenstore_sim.collection import no_collection
 from xenstore_sim.daemon_process import Place, run
 from xenstore_sim.handover_codec import decode_handover
 from xenstore_sim.live_update import STATE_OPTION
@@ -246,8 +247,9 @@ def main(
 def _check(place: Place, settings: Settings, state: bytes) -> None:
     """Say whether this program could go on with the state. Raises: SystemExit."""
     try:
-        handover = decode_handover(state)
-        handover.restore(Daemon(settings))
+        with no_collection():
+            handover = decode_handover(state)
+            handover.restore(Daemon(settings))
     except StateError as error:
         tell(str(error))
         sys.exit(EXIT_FAILED)

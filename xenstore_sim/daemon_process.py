@@ -11,6 +11,7 @@ from typing import Final
 import click
 import trio
 
+from xenstore_sim.collection import no_collection
 from xenstore_sim.live_update import Replacement
 from xenstore_sim.readiness import PidFile, ReadinessError, notify_manager, report_ready
 from xenstore_sim.server import ServerHandle, Settings, serve
@@ -43,21 +44,22 @@ async def run(place: Place, settings: Settings) -> None:
     with SignalQueue(_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             pid_file = None if place.pid_file is None else PidFile(place.pid_file)
-            # The last thing before it serves: until then another program does.
-            taken_over = None if place.succession is None else TakenOver(place.succession)
-            daemon = partial(
-                serve,
-                place.rundir,
-                socket_path=place.socket,
-                settings=settings,
-                trace_file=place.trace_file,
-                tell=tell,
-                linger_s=_LINGER_S,
-                state_file=None if place.state is None else StateFile(place.state),
-                taken_over=taken_over,
-                replacement=partial(Replacement, nursery, signals, partial(_kept, pid_file)),
-            )
-            handle: ServerHandle = await nursery.start(daemon)
+            with no_collection():
+                # The last thing before it serves: until then another program does.
+                taken_over = None if place.succession is None else TakenOver(place.succession)
+                daemon = partial(
+                    serve,
+                    place.rundir,
+                    socket_path=place.socket,
+                    settings=settings,
+                    trace_file=place.trace_file,
+                    tell=tell,
+                    linger_s=_LINGER_S,
+                    state_file=None if place.state is None else StateFile(place.state),
+                    taken_over=taken_over,
+                    replacement=partial(Replacement, nursery, signals, partial(_kept, pid_file)),
+                )
+                handle: ServerHandle = await nursery.start(daemon)
             with pid_file or nullcontext():
                 if taken_over is None:
                     _report(place, handle)

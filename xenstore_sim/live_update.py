@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 import trio
 
+from xenstore_sim.collection import no_collection
 from xenstore_sim.descriptors import Descriptors
 from xenstore_sim.event_loop import EventLoop
 from xenstore_sim.handover_codec import encode_handover
@@ -134,7 +135,8 @@ class Replacement:
             try:
                 await _started(here)
                 self._loop.interject(self._loop.daemon.let_go())
-                state, descriptors = self._state(version, answered)
+                with no_collection():
+                    state, descriptors = self._state(version, answered)
                 give(here, state, descriptors.all())
             except (HandingOverFailed, OSError, MemoryError) as error:
                 return f"{ascii(command[0])[1:-1]} does not take over: {_plain(error)}"

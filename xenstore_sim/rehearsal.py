@@ -4,6 +4,7 @@ The child is a copy of the daemon first: it writes the state down, which takes a
 changes for it meanwhile. Then it becomes the program, which reads the state and opens nothing.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -16,8 +17,8 @@ from xenstore_sim.memory_file import memory_file
 
 CHECK_OPTION: Final = "--check-state"
 """Its argument is the descriptor of the state."""
-CHECK_S: Final = 20.0
-"""How long the other program may take to look at the state."""
+CHECK_S: Final = 60.0
+"""How long the other program may take to look at the state. Clients are served meanwhile."""
 _SAID_MAX: Final = 500
 """Characters of what it says against it."""
 _HEARD_MAX: Final = 64 * 1024
@@ -113,6 +114,7 @@ def _become(command: Sequence[str], state: Callable[[], bytes], says: int) -> No
         os.dup2(says, 2)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        gc.disable()
         data = state()
         os.write(1, b"%d\n" % len(data))
         with memory_file(data) as fd:

@@ -22,7 +22,7 @@ from typing import Final, NoReturn
 
 from xenstore_sim.memory_file import memory_file, read_memory_file
 
-ANSWER_S: Final = 20.0
+ANSWER_S: Final = 60.0
 """How long either end waits for the other while nobody serves."""
 READY: Final = b"ready"
 COMPLETE: Final = b"complete"

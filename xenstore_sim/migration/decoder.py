@@ -5,7 +5,7 @@ Source: docs/designs/xenstore-migration.md of Xen.
 
 import struct
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from xenstore_sim.migration.encoder import (
     ALIGNMENT,
@@ -43,6 +43,16 @@ _HEADER_SIZE: Final = 16
 _UNLIMITED: Final = 0xFFFF
 """A depth that stands for none."""
 _ACCESSES: Final = {ord(access.value): access for access in Access}
+_NODE_ACCESSES: Final = {
+    int(access): access
+    for access in (
+        NodeAccess.NONE,
+        NodeAccess.READ,
+        NodeAccess.WRITTEN,
+        NodeAccess.READ | NodeAccess.WRITTEN,
+    )
+}
+_PermLists = dict[bytes, tuple[PermEntry, ...]]
 _T = TypeVar("_T")
 
 
@@ -50,6 +60,7 @@ def decode_image(data: bytes) -> Image:
     """The stream that `data` begins with. Raises: StateError."""
     order, version = _header(data)
     records: list[Record] = []
+    lists: _PermLists = {}
     at = _HEADER_SIZE
     while True:
         number = len(records) + 1
@@ -59,21 +70,22 @@ def decode_image(data: bytes) -> Image:
                 f"the stream ends there, after {len(data)} bytes",
             )
         type_, length = struct.unpack_from(order + "II", data, at)
-        name = RecordType(type_).name if type_ in list(RecordType) else f"of type {type_:#x}"
-        where = f"record {number} ({name}) at byte {at:#x}"
         start = at + 8
         end = start + length
+        place = _Place(number, type_, at)
         if end > len(data):
-            raise StateError(where, f"it has {length} bytes, and {len(data) - start} are there")
+            raise StateError(
+                str(place), f"it has {length} bytes, and {len(data) - start} are there"
+            )
         at = min(end + -length % ALIGNMENT, len(data))
         if type_ == RecordType.END:
             if length:
-                raise StateError(where, f"END has {length} bytes instead of none")
+                raise StateError(str(place), f"END has {length} bytes instead of none")
             return Image(version, tuple(records), at)
         read = _READERS.get(type_)
         if read is None or (type_ == RecordType.WATCH_DATA_EXTENDED and version == 1):
-            raise StateError(where, f"version {version} of the format has no such record")
-        body = _Body(data[start:end], order, where, version)
+            raise StateError(str(place), f"version {version} of the format has no such record")
+        body = _Body(data[start:end], order, place, version, lists)
         records.append(read(body))
         body.end()
 
@@ -90,14 +102,31 @@ def _header(data: bytes) -> tuple[str, int]:
     return ">" if flags else "<", version
 
 
+class _Place(NamedTuple):
+    """Which record, for what is wrong with it."""
+
+    number: int
+    type: int
+    at: int
+
+    def __str__(self) -> str:
+        known = self.type in set(RecordType)
+        name = RecordType(self.type).name if known else f"of type {self.type:#x}"
+        return f"record {self.number} ({name}) at byte {self.at:#x}"
+
+
 class _Body:
     """What is in one record, read from its beginning to its end."""
 
-    def __init__(self, data: bytes, order: str, where: str, version: int) -> None:
+    def __init__(
+        self, data: bytes, order: str, place: _Place, version: int, lists: _PermLists
+    ) -> None:
+        """lists: of permissions that were read before; most nodes have one of few."""
         self._data = data
         self._order = order
-        self._where = where
+        self._place = place
         self.version = version
+        self._lists = lists
         self._at = 0
 
     def numbers(self, form: str) -> tuple[int, ...]:
@@ -134,6 +163,21 @@ class _Body:
             )
         return data[:-1]
 
+    def perms(self, count: int) -> tuple[PermEntry, ...]:
+        """A list of permissions."""
+        raw = self.take(4 * count, "its permissions")
+        perms = self._lists.get(raw)
+        if perms is None:
+            entries = struct.iter_unpack(self._order + "BBH", raw)
+            perms = self._lists[raw] = tuple(self._perm(*entry) for entry in entries)
+        return perms
+
+    def _perm(self, letter: int, flags: int, domid: int) -> PermEntry:
+        access = self.known(_ACCESSES, letter, "the letter of a permission")
+        if flags & ~STALE:
+            raise self.wrong(f"unknown flags {flags:#x} of a permission")
+        return PermEntry(access, DomId(domid), bool(flags))
+
     def quotas(self, count: int) -> tuple[tuple[str, int], ...]:
         """Values and then names. Source: GLOBAL_QUOTA_DATA, DOMAIN_DATA."""
         values = self.numbers(f"{count}I")
@@ -156,7 +200,7 @@ class _Body:
 
     def wrong(self, reason: str) -> StateError:
         """To be raised."""
-        return StateError(self._where, reason)
+        return StateError(str(self._place), reason)
 
 
 def _global(body: _Body) -> GlobalData:
@@ -216,24 +260,16 @@ def _transaction(body: _Body) -> TransactionData:
 
 
 def _node(body: _Body) -> NodeData:
-    conn_id, tx_id = body.numbers("II")
-    path_size, value_size, access, count = body.numbers("HHHH")
-    if access & ~(NodeAccess.READ | NodeAccess.WRITTEN):
+    conn_id, tx_id, path_size, value_size, access, count = body.numbers("IIHHHH")
+    accessed = _NODE_ACCESSES.get(access)
+    if accessed is None:
         raise body.wrong(f"unknown bits in access {access:#x}")
-    perms = tuple(_perm(body) for _ in range(count))
+    perms = body.perms(count)
     if not perms and not conn_id:
         raise body.wrong("a node of the store has no permission entry")
     path = body.text(path_size, "path")
     value = body.take(value_size, "value")
-    return NodeData(path, value, perms, conn_id, TxId(tx_id), NodeAccess(access))
-
-
-def _perm(body: _Body) -> PermEntry:
-    letter, flags, domid = body.numbers("BBH")
-    access = body.known(_ACCESSES, letter, "the letter of a permission")
-    if flags & ~STALE:
-        raise body.wrong(f"unknown flags {flags:#x} of a permission")
-    return PermEntry(access, DomId(domid), bool(flags))
+    return NodeData(path, value, perms, conn_id, TxId(tx_id), accessed)
 
 
 def _global_quota(body: _Body) -> GlobalQuotaData:

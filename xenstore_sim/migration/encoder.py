@@ -17,6 +17,7 @@ from xenstore_sim.migration.records import (
     GlobalData,
     GlobalQuotaData,
     NodeData,
+    PermEntry,
     Record,
     RecordType,
     RingEnd,
@@ -54,6 +55,9 @@ def encode_image(records: Iterable[Record], version: int, *, big_endian: bool = 
 
 def _body(record: Record, version: int, order: str) -> tuple[RecordType, bytes]:
     match record:
+        # First, as most of them are.
+        case NodeData():
+            return RecordType.NODE_DATA, _node(record, order)
         case GlobalData():
             fds = struct.pack(order + "ii", record.socket_fd, record.evtchn_fd)
             return RecordType.GLOBAL_DATA, fds
@@ -64,8 +68,6 @@ def _body(record: Record, version: int, order: str) -> tuple[RecordType, bytes]:
         case TransactionData():
             ids = struct.pack(order + "II", record.conn_id, record.tx_id)
             return RecordType.TRANSACTION_DATA, ids
-        case NodeData():
-            return RecordType.NODE_DATA, _node(record, order)
         case GlobalQuotaData():
             counts = struct.pack(order + "HH", len(record.of_domains), len(record.of_all))
             return (
@@ -108,17 +110,17 @@ def _watch(record: WatchData, version: int, order: str) -> tuple[RecordType, byt
 
 def _node(record: NodeData, order: str) -> bytes:
     path = _terminated(record.path)
-    ids = struct.pack(order + "II", record.conn_id, record.tx_id)
-    sizes = struct.pack(
-        order + "HHHH", len(path), len(record.value), record.access, len(record.perms)
+    head = struct.pack(
+        order + "IIHHHH",
+        *(record.conn_id, record.tx_id),
+        *(len(path), len(record.value), record.access, len(record.perms)),
     )
-    perms = (
-        struct.pack(
-            order + "BBH", ord(entry.access.value), STALE if entry.stale else 0, entry.domid
-        )
-        for entry in record.perms
-    )
-    return b"".join((ids, sizes, *perms, path, record.value))
+    return b"".join((head, *(_perm(entry, order) for entry in record.perms), path, record.value))
+
+
+def _perm(entry: PermEntry, order: str) -> bytes:
+    flags = STALE if entry.stale else 0
+    return struct.pack(order + "BBH", ord(entry.access), flags, entry.domid)
 
 
 def _quotas(quotas: tuple[tuple[str, int], ...], order: str) -> bytes:

@@ -3,8 +3,7 @@
 Source: docs/designs/xenstore-migration.md of Xen.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from xenstore_sim.migration.errors import StateError
 from xenstore_sim.migration.records import (
@@ -12,6 +11,7 @@ from xenstore_sim.migration.records import (
     DomainData,
     GlobalQuotaData,
     NodeData,
+    PermEntry,
     Record,
     RingEnd,
     TransactionData,
@@ -45,7 +45,7 @@ def restore_store(world: World, records: Iterable[Record], supplement: Supplemen
     supplement: exact generations and more; None: as if all had been written just now. Connections
     are not restored here, but what says whose they are is looked at. Raises: StateError.
     """
-    numbered = tuple(_numbered(records))
+    numbered = tuple(enumerate(records, 1))
     _check_connections(numbered)
     for _, record in numbered:
         if isinstance(record, GlobalQuotaData):
@@ -74,15 +74,23 @@ def with_quotas(quotas: Quotas, changes: Iterable[tuple[str, int]]) -> Quotas:
     return quotas
 
 
-def node_of(record: NodeData, where: str) -> Node:
-    """The node without its children. Raises: StateError."""
-    if record.perms[0].stale:
-        raise StateError(where, "the entry of its owner is stale")
-    return Node(
-        record.value,
-        NodePerms(tuple(Perm(entry.domid, entry.access) for entry in record.perms)),
-        ignored=frozenset(entry.domid for entry in record.perms if entry.stale),
-    )
+class Nodes:
+    """Makes nodes of records; most nodes have one of a few lists of permissions."""
+
+    def __init__(self) -> None:
+        self._lists: dict[tuple[PermEntry, ...], tuple[NodePerms, frozenset[DomId]]] = {}
+
+    def node_of(self, record: NodeData, where: str) -> Node:
+        """The node without its children. Raises: StateError."""
+        known = self._lists.get(record.perms)
+        if known is None:
+            if record.perms[0].stale:
+                raise StateError(where, "the entry of its owner is stale")
+            perms = NodePerms(tuple(Perm(entry.domid, entry.access) for entry in record.perms))
+            stale = frozenset(entry.domid for entry in record.perms if entry.stale)
+            known = self._lists[record.perms] = perms, stale
+        perms, ignored = known
+        return Node(record.value, perms, ignored=ignored)
 
 
 def node_path(text: str, where: str) -> NodePath:
@@ -95,30 +103,37 @@ def node_path(text: str, where: str) -> NodePath:
         raise StateError(where, str(error)) from error
 
 
-def _numbered(records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
-    for number, record in enumerate(records, 1):
-        yield f"record {number} ({type(record).__name__})", record
+_Numbered = tuple[tuple[int, Record], ...]
 
 
-def _check_connections(numbered: Iterable[tuple[str, Record]]) -> None:
+def _where(number: int, record: Record) -> str:
+    return f"record {number} ({type(record).__name__})"
+
+
+def _check_connections(numbered: _Numbered) -> None:
     known: set[int] = {0}
-    for where, record in numbered:
+    for number, record in numbered:
         match record:
+            case NodeData(conn_id=0):
+                pass
             case ConnectionData():
                 if record.conn_id in known:
+                    where = _where(number, record)
                     raise StateError(where, f"a second connection {record.conn_id}")
                 known.add(record.conn_id)
             case WatchData(conn_id) | TransactionData(conn_id) | NodeData(conn_id=conn_id):
                 if conn_id not in known:
+                    where = _where(number, record)
                     raise StateError(where, f"connection {conn_id} is not in the stream before it")
 
 
-def _restore_domains(
-    world: World, numbered: Iterable[tuple[str, Record]]
-) -> list[tuple[Domain, DomId]]:
+def _restore_domains(world: World, numbered: _Numbered) -> list[tuple[Domain, DomId]]:
     """The domains with their targets."""
     targets: list[tuple[Domain, DomId]] = []
-    for where, record in numbered:
+    for number, record in numbered:
+        if isinstance(record, NodeData):
+            continue
+        where = _where(number, record)
         match record:
             # dom0 is always there, and has a ring of its own on Xen.
             case DomainData(domid) if domid != DOM0:
@@ -147,54 +162,52 @@ def _known(world: World, domid: DomId, where: str) -> Domain:
     return domain
 
 
-@dataclass(slots=True)
-class _Saved:
-    """A node, and the names of those below it that follow in the stream."""
-
-    node: Node
-    children: list[str]
-
-
-def _restore_tree(
-    world: World, numbered: Iterable[tuple[str, Record]], supplement: Supplement | None
-) -> None:
-    root = world.tree.get(ROOT)
-    assert root is not None, "every tree has a root"
-    # Who receives a stream has a root; the stream's own takes its place.
-    saved: dict[NodePath, _Saved] = {ROOT: _Saved(root, [])}
-    roots = 0
-    for where, record in numbered:
-        if not isinstance(record, NodeData) or record.conn_id:
-            continue
-        path = node_path(record.path, where)
-        if path in saved and (path != ROOT or roots):
-            raise StateError(where, f"a second node {path}")
-        if path == ROOT:
-            roots += 1
-            saved[ROOT].node = node_of(record, where)
-            continue
-        if not path.startswith("@"):
-            above = parent(path)
-            if above not in saved:
-                raise StateError(where, f"{path} comes before its parent, or has none")
-            saved[above].children.append(base_name(AbsolutePath(path)))
-        saved[path] = _Saved(node_of(record, where), [])
+def _restore_tree(world: World, numbered: _Numbered, supplement: Supplement | None) -> None:
+    nodes = _saved_nodes(world, numbered)
     generations = None if supplement is None else supplement.generations
-    if generations is not None and len(generations) != len(saved):
-        reason = f"generations of {len(generations)} nodes, the stream has {len(saved)}"
+    if generations is not None and len(generations) != len(nodes):
+        reason = f"generations of {len(generations)} nodes, the stream has {len(nodes)}"
         raise StateError("the supplement", reason)
     for path, _ in tuple(world.tree.items()):
-        if path not in saved and path != ROOT and path.startswith("/"):
+        if path not in nodes and path.startswith("/"):
             world.tree.remove(path)
-    for number, (path, each) in enumerate(saved.items()):
-        children = "".join(f"{name}\0" for name in each.children).encode("ascii")
-        generation = 0 if generations is None else generations[number]
-        node = Node(each.node.value, each.node.perms, children, generation, each.node.ignored)
+    for number, (path, node) in enumerate(nodes.items()):
         if path.startswith("@") and not world.compat.special_nodes:
-            world.tree.set_special(path, node)
+            generation = 0 if generations is None else generations[number]
+            world.tree.set_special(path, node.with_generation(generation))
             continue
         if generations is not None:
-            world.tree.generation = generation - 1
+            world.tree.generation = generations[number] - 1
         world.tree.put(path, node)
     if supplement is not None:
         world.tree.generation = supplement.generation
+
+
+def _saved_nodes(world: World, numbered: _Numbered) -> dict[NodePath, Node]:
+    """Those of the store, with their children, in the order of the stream. Raises: StateError."""
+    root = world.tree.get(ROOT)
+    assert root is not None, "every tree has a root"
+    # Who receives a stream has a root; the stream's own takes its place.
+    nodes: dict[NodePath, Node] = {ROOT: Node(root.value, root.perms, ignored=root.ignored)}
+    names: dict[NodePath, list[str]] = {ROOT: []}
+    roots = 0
+    made = Nodes()
+    for number, record in numbered:
+        if not isinstance(record, NodeData) or record.conn_id:
+            continue
+        where = _where(number, record)
+        path = node_path(record.path, where)
+        if path in nodes and (path != ROOT or roots):
+            raise StateError(where, f"a second node {path}")
+        roots += path == ROOT
+        if path != ROOT and not path.startswith("@"):
+            above = parent(path)
+            if above not in nodes:
+                raise StateError(where, f"{path} comes before its parent, or has none")
+            names.setdefault(above, []).append(base_name(AbsolutePath(path)))
+        nodes[path] = made.node_of(record, where)
+    for path, children in names.items():
+        node = nodes[path]
+        listed = "".join(f"{name}\0" for name in children).encode("ascii")
+        nodes[path] = Node(node.value, node.perms, listed, ignored=node.ignored)
+    return nodes

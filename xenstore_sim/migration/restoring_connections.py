@@ -15,7 +15,7 @@ from xenstore_sim.migration.records import (
     TransactionData,
     WatchData,
 )
-from xenstore_sim.migration.restoring import node_of, node_path
+from xenstore_sim.migration.restoring import Nodes, node_path
 from xenstore_sim.migration.supplement import (
     AccessState,
     ConnectionState,
@@ -186,7 +186,7 @@ def _access(
     before = _before(world, path, state, where)
     node = None
     if record.perms:
-        saved = node_of(record, where)
+        saved = Nodes().node_of(record, where)
         generation = UNCOMMITTED if state.modified or before is None else before.generation
         node = Node(saved.value, saved.perms, state.children, generation, saved.ignored)
     return Access(before, node, state.modified, state.told, state.exact)

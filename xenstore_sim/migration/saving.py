@@ -3,7 +3,7 @@
 Source: docs/designs/xenstore-migration.md of Xen.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -40,7 +40,8 @@ from xenstore_sim.store.outbox import Unfinished
 from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
 from xenstore_sim.store.transactions import Access
 from xenstore_sim.store.watches import ConnId, Watch
-from xenstore_sim.wire.names import INTRODUCE_DOMAIN, NO_TX, RELEASE_DOMAIN, DomId, TxId
+from xenstore_sim.wire.names import INTRODUCE_DOMAIN, RELEASE_DOMAIN, DomId, NodePath, TxId
+from xenstore_sim.wire.perms import Perm
 
 _NO_PORT: Final = 0
 """Event channels are Xen's; rings here have doorbells instead."""
@@ -71,7 +72,7 @@ def save_store(world: World) -> tuple[Record, ...]:
         ConnectionData(number, RingEnd(domain.domid, domain.target, _NO_PORT))
         for number, domain in enumerate(introduced, 1)
     )
-    return (*rings, *_store(world), *_domains(world))
+    return (*rings, *_node_records(world, _nodes(world)), *_domains(world))
 
 
 def save_all(
@@ -88,7 +89,7 @@ def save_all(
         for domain in world.domains
         if domain.introduced and domain.domid not in world.by_domain
     )
-    store = tuple(_store(world))
+    nodes = tuple(_nodes(world))
     records = (
         GlobalData(sockets.listening, NO_DESCRIPTOR),
         GlobalQuotaData(_quotas(world.quotas)),
@@ -97,12 +98,12 @@ def save_all(
             ConnectionData(number, RingEnd(domain.domid, domain.target, _NO_PORT))
             for number, domain in enumerate(unconnected, last_conn + 1)
         ),
-        *store,
+        *_node_records(world, nodes),
         *_domains(world),
     )
     states = tuple(saved.state for saved in connections)
     transactions = tuple(state for saved in connections for state in saved.transactions)
-    generations = tuple(_generations(world))
+    generations = tuple(node.generation for _, node in nodes)
     return records, _supplement(world, last_conn, generations, states, transactions, requests)
 
 
@@ -210,25 +211,26 @@ def _access(access: Access) -> AccessState:
     )
 
 
-def _store(world: World) -> Iterator[NodeData]:
-    for path, node in world.tree.walk():
-        yield _node(world, path, node)
+def _nodes(world: World) -> Iterator[tuple[NodePath, Node]]:
+    """All of the store, the special ones last."""
+    yield from world.tree.walk()
     for special in (RELEASE_DOMAIN, INTRODUCE_DOMAIN):
-        special_node = world.tree.get(special)
-        assert special_node is not None, f"{special} is always there"
-        yield _node(world, special, special_node)
+        node = world.tree.get(special)
+        assert node is not None, f"{special} is always there"
+        yield special, node
 
 
-def _generations(world: World) -> Iterator[int]:
-    """Of the same nodes."""
-    for _, node in world.tree.walk():
-        yield node.generation
-    for special in (RELEASE_DOMAIN, INTRODUCE_DOMAIN):
-        yield world.tree.generation_of(special) or 0
-
-
-def _node(world: World, path: str, node: Node) -> NodeData:
-    return NodeData(path, node.value, _perms(world, node), NO_TX)
+def _node_records(world: World, nodes: Iterable[tuple[NodePath, Node]]) -> Iterator[NodeData]:
+    owners: dict[Perm, tuple[PermEntry, ...]] = {}
+    for path, node in nodes:
+        owner, *exceptions = node.perms.entries
+        if exceptions:
+            perms = _perms(world, node)
+        elif (known := owners.get(owner)) is not None:
+            perms = known
+        else:
+            perms = owners[owner] = _perms(world, node)
+        yield NodeData(path, node.value, perms)
 
 
 def _perms(world: World, node: Node) -> tuple[PermEntry, ...]:
