@@ -209,7 +209,11 @@ class EventLoop:
     def _accept_dom0(self, sock: socket.socket) -> None:
         conn_id = self.daemon.connect()
         assert conn_id is not None, "only domains are turned away"
-        StreamConnection(self, conn_id, sock)
+        self._serve(StreamConnection(self, conn_id, sock))
+
+    def _serve(self, connection: StreamConnection) -> None:
+        # Mostly its first request is there already.
+        connection.ready(select.EPOLLIN)
 
     def _leaves_reserve(self) -> bool:
         """Whether domains could connect even after one more client of dom0."""
@@ -224,7 +228,7 @@ class EventLoop:
         if conn_id is None:
             sock.close()
         else:
-            StreamConnection(self, conn_id, sock)
+            self._serve(StreamConnection(self, conn_id, sock))
 
     def _accept_ring(self, domid: DomId, sock: socket.socket) -> None:
         conn_id = self.daemon.connect(domid, ring=True)

@@ -33,8 +33,8 @@ class StreamConnection:
 
     def ready(self, mask: int) -> None:
         """Read, and write what it did not take before."""
-        if mask == _READABLE:
-            # The commonest: we wait for it only while the daemon wants its input.
+        if self._mask == _READABLE:
+            # The commonest: the daemon wants its input, and a hang-up is an end of that.
             self._receive()
             return
         if mask & select.EPOLLOUT:
@@ -130,7 +130,8 @@ class StreamConnection:
         if not self._alive:
             return
         self._loop.forget_connection(self._conn_id)
-        self._loop.carry_out(self._loop.daemon.disconnect(self._conn_id))
+        if commands := self._loop.daemon.disconnect(self._conn_id):
+            self._loop.carry_out(commands)
         self._loop.remove(self._socket.fileno())
         self._socket.close()
         self._loop.descriptor_freed()
