@@ -163,7 +163,7 @@ class XenstoreUnavailable(HandoffError):
 
 
 class RunDirectoryBusy(HandoffError):
-    """Another toolstack works in the same run directory."""
+    """Another toolstack works in the same run directory, or has a domain of the same uuid."""
 
     kind = "busy"
     exit_code = 19

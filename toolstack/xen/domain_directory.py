@@ -121,14 +121,28 @@ def domain_directory(base: Path, uuid: UUID) -> Iterator[DomainDirectory]:
                 home.remove()
 
 
-def abandoned(base: Path, stack: ExitStack) -> tuple[DomainDirectory, ...]:
-    """Those that nobody works on; their locks are ours until `stack` is closed."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Directories whose toolstacks were killed."""
+
+    free: tuple[DomainDirectory, ...]
+    """nobody works on them, and their locks are ours"""
+    busy: tuple[Path, ...]
+    """an xl does, which its toolstack did not live to see the end of"""
+
+
+def abandoned(base: Path, stack: ExitStack) -> Abandoned:
+    """Those in `base`; the locks are ours until `stack` is closed."""
+    free, busy = [], []
     for path in sorted(base.glob("*-*-*-*-*")):
         try:
             uuid = UUID(path.name)
             lock = stack.enter_context(lock_file(path / _LOCK))
-        except (ValueError, Held, FileNotFoundError, NotADirectoryError):
+        except Held as holder:
+            if not Path("/proc", str(holder)).exists():
+                busy.append(path)
+        except (ValueError, FileNotFoundError, NotADirectoryError):
             continue
-        found.append(DomainDirectory(path, uuid, lock))
-    return tuple(found)
+        else:
+            free.append(DomainDirectory(path, uuid, lock))
+    return Abandoned(tuple(free), tuple(busy))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import cast
@@ -97,6 +98,14 @@ async def test_a_domain_that_was_being_built_goes(scene: Scene) -> None:
     scene.xen.xl.config = f'{{"extra_hvm": ["-global", "xen-platform.romfile={rom}"]}}'
     await scene.cleanup()
     assert scene.domains == {0, BYSTANDER}
+
+
+async def test_a_domain_that_an_xl_still_builds_stays_and_is_named(scene: Scene) -> None:
+    with domain_directory(scene.xen.directory, uuid(GUEST)) as home:
+        os.truncate(home.lock, 0)
+        os.pwrite(home.lock, b"none", 0)
+        await scene.cleanup()
+    assert scene.told == [f"left {home.path} alone: an xl still works there: run cleanup again"]
 
 
 @pytest.mark.parametrize("domid", [None, DomId(2)], ids=["being built", "built"])

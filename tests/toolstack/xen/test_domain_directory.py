@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID
@@ -9,7 +11,13 @@ from uuid import UUID
 import pytest
 
 from handoff.errors import HypervisorError, RunDirectoryBusy
-from toolstack.xen.domain_directory import DomainDirectory, Note, abandoned, domain_directory
+from toolstack.xen.domain_directory import (
+    Abandoned,
+    DomainDirectory,
+    Note,
+    abandoned,
+    domain_directory,
+)
 from xenstore_sim.wire.names import DomId
 
 IDENTITY = UUID(int=0xBEEF)
@@ -103,11 +111,20 @@ def test_a_note_that_is_none_is_shown(base: Path, text: str) -> None:
 
 
 def test_abandoned_is_what_nobody_holds(base: Path) -> None:
-    assert abandoned(base, ExitStack()) == ()
+    assert abandoned(base, ExitStack()) == Abandoned((), ())
     left = left_behind(base)
     (base / "something-of-some-body-else").mkdir()
     (base / str(UUID(int=1))).touch()
     with domain_directory(base, UUID(int=2)), ExitStack() as stack:
-        (found,) = abandoned(base, stack)
+        (found,) = abandoned(base, stack).free
         assert (found.path, found.uuid, found.noted()) == (left, IDENTITY, NOTE)
-        assert abandoned(base, stack) == (), "it is held now"
+        assert abandoned(base, stack) == Abandoned((), ()), "it is held now"
+
+
+def test_what_the_xl_of_a_killed_toolstack_still_holds_is_told_apart(base: Path) -> None:
+    with domain_directory(base, IDENTITY) as home, ExitStack() as stack:
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        os.truncate(home.lock, 0)
+        os.pwrite(home.lock, str(gone.pid).encode(), 0)
+        assert abandoned(base, stack) == Abandoned((), (home.path,))
