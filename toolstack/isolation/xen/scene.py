@@ -126,8 +126,9 @@ async def _guest(builder: Builder, memory: ForeignMemory, name: str) -> AsyncIte
             *(("on_poweroff", "preserve"), ("on_crash", "preserve")),
         )
     )
-    async with builder.domain(name, text, identity) as domid:
-        yield Guest(domid, identity, domain_memory(memory, domid))
+    with builder.directory(identity) as directory:
+        async with builder.domain(name, text, directory) as domid:
+            yield Guest(domid, identity, domain_memory(memory, domid))
 
 
 async def _ring(store: Store, domid: DomId) -> tuple[int, int]:
