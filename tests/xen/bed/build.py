@@ -17,6 +17,7 @@ from handoff.errors import ImageError
 from tests.xen.bed import recipe, wheels
 from tests.xen.bed.errors import BedError
 from tests.xen.bed.initramfs import pack
+from tests.xen.bed.kernel import unpacked
 from tests.xen.bed.packages import Archive
 from tests.xen.bed.tree import Tree, folder_entries, merged_links
 from toolstack.images.cache import cache_directory, locked
@@ -123,9 +124,11 @@ def _pack(tree: Tree, release: str, work: Path) -> None:
     kernel = (tree.folder / f"boot/vmlinuz-{release}").read_bytes()
     (work / KERNEL).write_bytes(kernel)
     modules = tree.select((f"usr/lib/modules/{release}/{recipe.KERNEL_MODULES}",))
-    stub_files = tree.with_libraries(tree.select(recipe.STUBDOM_FILES)) | modules
+    selected = tree.select(recipe.STUBDOM_FILES)
+    needed = (path for path in selected if not recipe.left_out_of_stubdom(path))
+    stub_files = tree.with_libraries(needed) | modules
     stub = pack((*merged_links(), *tree.entries(stub_files), *_of_installation()))
-    guest = {"vmlinuz": kernel, "stub.cpio.lz4": stub}
+    guest = {"vmlinuz": kernel, "vmlinux": unpacked(kernel), "stub.cpio.lz4": stub}
     dom0_files = tree.with_libraries(tree.select(recipe.DOM0_FILES)) | modules
     dom0 = (*merged_links(), *tree.entries(dom0_files), *_of_installation(), *_guest_entries(guest))
     (work / DOM0).write_bytes(pack(dom0))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,16 @@ DEVICE_MODEL_NEEDS: Final = (
     *("sortedcontainers", "trio", "zstandard"),
 )
 """Of the Python packages, those that devicemodel imports, directly or not."""
+_STUBDOM_STDLIB_LEFT_OUT: Final = (
+    "asyncio/*", "concurrent/*", "curses/*", "dbm/*", "email/*", "html/*", "http/*",
+    "multiprocessing/*", "sqlite3/*", "tomllib/*", "unittest/*", "xml/*", "xmlrpc/*", "zoneinfo/*",
+    "lib-dynload/_asyncio*", "lib-dynload/_codecs_*", "lib-dynload/_crypt*", "lib-dynload/_curses*",
+    "lib-dynload/_dbm*", "lib-dynload/_multiprocessing*", "lib-dynload/_sqlite3*",
+    "lib-dynload/_test*", "lib-dynload/_xx*", "lib-dynload/_zoneinfo*", "lib-dynload/audioop*",
+    "lib-dynload/nis*", "lib-dynload/ossaudiodev*", "lib-dynload/readline*",
+    "lib-dynload/xxlimited*",
+)  # fmt: skip
+"""With their libraries 17 of 59 MB, which each start of a stub domain would unpack."""
 XEN_CLIENTS: Final = (
     *(f"usr/bin/xenstore-{verb}" for verb in ("read", "write", "ls", "list", "rm", "exists")),
     *(
@@ -94,6 +105,14 @@ def left_out(path: str) -> bool:
     if path.startswith(f"{PYTHON}/"):
         return path[len(PYTHON) + 1 :].split("/")[0] in _STDLIB_LEFT_OUT
     return path.endswith(("/xen-shim", "/oxenstored")) or "/zstandard/_cffi." in path
+
+
+def left_out_of_stubdom(path: str) -> bool:
+    """The same for what no device model imports."""
+    if path.startswith(f"{PYTHON}/"):
+        name = path[len(PYTHON) + 1 :]
+        return any(fnmatchcase(name, pattern) for pattern in _STUBDOM_STDLIB_LEFT_OUT)
+    return "/_tests/" in path
 
 
 def requirements() -> tuple[str, ...]:

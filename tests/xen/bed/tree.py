@@ -127,9 +127,12 @@ class Tree:
 
         Raises: BedError.
         """
-        python = (self._loader(), *self._search(), str(self.folder / PYTHON_BINARY), "-S", "-E")
+        # -B, -f: what this Python itself imports would get byte code that dates its source, and
+        # the dates are lost in an archive.
+        python = (self._loader(), *self._search(), str(self.folder / PYTHON_BINARY), "-SEB")
+        mode = ("--invalidation-mode", "unchecked-hash")
         done = subprocess.run(
-            (*python, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", folder),
+            (*python, "-m", "compileall", "-q", "-f", *mode, folder),
             env={"PYTHONHOME": str(self.folder / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,

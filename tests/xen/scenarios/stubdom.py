@@ -9,7 +9,8 @@ from tests.xen.bed.recipe import BUSYBOX
 from tests.xen.project import STUBDOM_ARCHIVE
 from toolstack.images.cpio import archive, character_device, directory, regular
 
-KERNEL: Final = Path("/guest/vmlinuz")
+KERNEL: Final = Path("/guest/vmlinux")
+"""Unpacked, which libxl would do for each domain anew."""
 PACKAGES: Final = Path("/guest/stub.cpio.lz4")
 RAMDISK: Final = Path("/run/stubdom.img")
 SMALL_RAMDISK: Final = Path("/run/small.img")
