@@ -95,6 +95,7 @@ bench-xen: xenbed ## time to user space on a real Xen, libxl's direct boot besid
 
 bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row as a ratio
 	@$(BIN)/python -m benchmarks.xenstore
+	@$(BIN)/python -m benchmarks.live_update
 
 bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
 	@$(BIN)/python benchmarks/boot_ratio.py
