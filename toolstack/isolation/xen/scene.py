@@ -6,7 +6,7 @@ import secrets
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,11 +18,11 @@ from handoff.addresses import Gpa
 from handoff.errors import ImageError
 from handoff.foreign_memory import ForeignMemory
 from handoff.keys import HandoffKeys, StoreWrite, owned_by, private
+from handoff.single_error import single_error
 from toolstack.config import GuestConfig
 from toolstack.config.errors import Where
 from toolstack.config.guest import IgnoredSetting
 from toolstack.config.parser import Atom
-from toolstack.domain_tree import Remove
 from toolstack.isolation.stubdom.order import RAM_AT, Order, Place
 from toolstack.isolation.xen.ramdisk import ENVIRONMENT, hostile_ramdisk
 from toolstack.progress import Progress
@@ -34,12 +34,17 @@ from toolstack.xen.memory import XenMemory, domain_memory
 from toolstack.xen.store import forget, host_store
 from toolstack.xen.stub_settings import CMDLINE, RAMDISK, StubSettings
 from toolstack.xen.xl import Xl
+from xenstore_sim.client import Client
+from xenstore_sim.wire.errors import XenstoreError
 from xenstore_sim.wire.names import DOM0, AbsolutePath, DomId, home
 
 MEMORY_MIB: Final = 64
 ABSENT: Final = DomId(0x7000)
 """Xen counts domains upwards, from 1; this one is far away."""
+CLEAN_UP_S: Final = 10.0
 _BEAT_S: Final = 0.25
+_NAMES: Final = ("secret", "scratch", "spare", "beat")
+"""Of the nodes that are put up below `data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ async def scene(config: GuestConfig, progress: Progress) -> AsyncIterator[Scene]
         stubdomain = await _hostile(config, Path(work))
         async with host_store() as store:
             builder = Builder(Xl.installed(), libxc, progress)
-            with closing(ForeignMemory()) as memory:
+            with closing(ForeignMemory()) as memory, single_error():
                 async with (
                     _guest(builder, memory, "isolation-target") as target,
                     _guest(builder, memory, "isolation-bystander") as bystander,
@@ -145,22 +150,31 @@ async def _nodes(stage: Scene) -> AsyncIterator[None]:
     for guest in (stage.target, stage.bystander):
         guest.memory.ram.write(Gpa(RAM_AT), stage.secret.encode())
         await store.write_all(_data(guest.domid, stage.secret))
-    await store.write_all(_data(DOM0, stage.secret))
-    state = StoreWrite(stage.offer.offer_state, b"1 published", private())
     try:
-        await store.carry_out(state)
+        await store.write_all(_data(DOM0, stage.secret))
+        await store.carry_out(StoreWrite(stage.offer.offer_state, b"1 published", private()))
         yield
     finally:
-        with trio.CancelScope(shield=True):
-            await store.carry_out(Remove(AbsolutePath(f"{home(DOM0)}/data")))
+        with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
             await forget(store.client, stage.offer)
+        with trio.move_on_after(CLEAN_UP_S, shield=True), suppress(XenstoreError):
+            await _take_away(store.client)
+
+
+async def _take_away(client: Client) -> None:
+    """What dom0 had put up for it, and the folder if nothing else is there."""
+    data = f"{home(DOM0)}/data"
+    for name in _NAMES:
+        await client.rm(f"{data}/{name}")
+    if not await client.directory(data):
+        await client.rm(data)
 
 
 def _data(domid: DomId, secret: str) -> tuple[StoreWrite, ...]:
-    values = {"secret": secret.encode(), "scratch": b"", "spare": b"again", "beat": b"0"}
+    values = (secret.encode(), b"", b"again", b"0")
     return tuple(
         StoreWrite(AbsolutePath(f"{home(domid)}/data/{name}"), value, owned_by(domid))
-        for name, value in values.items()
+        for name, value in zip(_NAMES, values, strict=True)
     )
 
 

@@ -13,6 +13,7 @@ import trio
 from handoff.confinement import Mode
 from handoff.errors import ConfigError, InternalError, printable
 from handoff.keys import HandoffKeys, StoreWrite
+from handoff.single_error import single_error
 from toolstack.device_model import DeviceModelCommand, device_model
 from toolstack.host import DeviceModelWish, RunningDeviceModel
 from toolstack.isolation.listener import Listener
@@ -107,24 +108,31 @@ async def from_a_stub_domain(
     """
     heard = Heard()
     wrong = opening is not None and opening.wrong_target
-    target = stage.bystander if wrong else stage.target
+    guest = stage.bystander if wrong else stage.target
+    target = Target(guest.domid, guest.uuid, ())
     order = stage.order(Place.STUB_DOMAIN, 0).encode()
     wish = DeviceModelWish((OPTION, order), Mode.AUTO, ())
     builder = replace(stage.builder, progress=_Ear(heard.hear, stage.builder.progress))
-    whom = Target(target.domid, target.uuid, ())
-    async with stub_domain(builder, stage.store, stage.stubdomain, whom, wish) as (keys, running):
-        if opening is not None:
-            await opening.spoil(stage, keys.stubdom)
-        own = HandoffKeys(keys.stubdom, stage.target.domid)
-        await stage.store.carry_out(StoreWrite(own.offer_state, b"1 published", own.offer_perms))
-        how = await _end(heard, running)
-        if not heard.results:
-            raise ConfigError(
-                f"{RAMDISK}: the hostile program told nothing in the stub domain ({how}): /init "
-                "has to start `python3 -m devicemodel` with the environment that Linux gave it"
-            )
-        await after(keys.stubdom)
+    started = stub_domain(builder, stage.store, stage.stubdomain, target, wish)
+    with single_error():
+        async with started as (keys, running):
+            if opening is not None:
+                await opening.spoil(stage, keys.stubdom)
+            await _offer(stage, keys.stubdom)
+            how = await _end(heard, running)
+            if not heard.results:
+                raise ConfigError(
+                    f"{RAMDISK}: the hostile program told nothing in the stub domain ({how}): its "
+                    "/init starts `python3 -m devicemodel` with the environment Linux gave it"
+                )
+            await after(keys.stubdom)
     return heard
+
+
+async def _offer(stage: Scene, stubdom: DomId) -> None:
+    """What the program waits for, as a device model does."""
+    own = HandoffKeys(stubdom, stage.target.domid)
+    await stage.store.carry_out(StoreWrite(own.offer_state, b"1 published", own.offer_perms))
 
 
 async def from_dom0(stage: Scene, place: Place, stubdom: DomId) -> Heard:
