@@ -15,6 +15,9 @@ from handoff.single_error import innermost
 KEPT_BYTES: Final = 64 << 10
 """Of a stream's beginning, and as much of its end."""
 
+TERM_S: Final = 5.0
+"""What is told to end has so long to do it, before it is killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -70,6 +73,7 @@ async def run_to_end(
         stderr=stderr,
         check=False,
         start_new_session=True,
+        deliver_cancel=_end,
     )
     try:
         with trio.move_on_after(limit_s) as limit:
@@ -85,6 +89,15 @@ async def run_to_end(
         return None
     assert process.returncode is not None
     return Ended(process.returncode, stdout.content(), errors.content())
+
+
+async def _end(process: trio.Process) -> None:
+    """As trio itself does it, but without a warning of its own among our lines."""
+    process.terminate()
+    with trio.move_on_after(TERM_S):
+        await process.wait()
+        return
+    process.kill()
 
 
 async def _read(stream: trio.abc.ReceiveStream | None, into: Said) -> None:

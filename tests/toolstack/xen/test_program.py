@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toolstack.xen import program
 from toolstack.xen.program import KEPT_BYTES, Said, run_to_end
 
 
@@ -40,11 +41,15 @@ async def test_of_endless_words_no_more_is_kept_than_the_bound() -> None:
     assert ended.stdout.endswith(b"last\n")
 
 
-async def test_one_that_does_not_end_is_killed() -> None:
+@pytest.mark.parametrize("script", ["exec cat", "trap '' TERM; exec cat"])
+async def test_one_that_does_not_end_is_killed_without_a_word_of_trios(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "TERM_S", 0.1)
     reader, writer = os.pipe()
     try:
         # It waits for words that nobody writes.
-        assert await run_to_end(("cat",), 0.1, stdin=reader) is None
+        assert await run_to_end(("sh", "-c", script), 0.5, stdin=reader) is None
     finally:
         os.close(reader)
         os.close(writer)
