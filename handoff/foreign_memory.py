@@ -188,7 +188,8 @@ def _frame_refused(
     bad = sum(1 for error in errors if error)
     return RamAccessError(
         f"frame {frame:#x} of domain {domid} {_NO_RAM[code]} ({errno.errorcode[code]}; "
-        f"{bad} of the {len(errors)} frames of {where})"
+        f"{bad} of the {len(errors)} frames of {where}): create the domain anew, and leave its "
+        "balloon alone until the guest runs"
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from handoff.errors import DeviceModelDied, HandoffError, StageTimeout
+from handoff.errors import DeviceModelDied, HandoffError, RamAccessError, StageTimeout
 from tests.xen.play import Play
-from tests.xen.scenarios import bad_device_model, killed
+from tests.xen.scenarios import bad_device_model, ballooned, killed
 
 pytestmark = pytest.mark.xen
 
@@ -55,3 +55,22 @@ def test_what_killed_toolstacks_left_is_taken_away_by_cleanup_and_nothing_else(p
     assert after["domains"] == kept, found
     assert (after["handoffs"], after["directories"]) == (["alive"], 1), found
     assert found["second"] == {"status": 0, "said": ["nothing was left behind"]}, found
+
+
+def test_a_page_that_was_taken_from_the_guest_is_named_wherever_it_is_missed(play: Play) -> None:
+    ended = play(ballooned.takes_pages, deadline_s=DEADLINE_S)
+    last_stages = {
+        "staged, before it is loaded": "created",
+        "staged, once it is loaded": "failed",
+        "where the kernel goes": "failed",
+    }
+    assert set(ended) == set(last_stages)
+    for case, last_stage in last_stages.items():
+        found = ended[case]
+        assert found["exit_code"] == RamAccessError.exit_code, found
+        assert found["text"].startswith(f"frame {found['frame']:#x} of domain "), found
+        for words in ("given back by its balloon (EINVAL; 1 of the ", "create the domain anew"):
+            assert words in found["text"], found
+        assert found["stages"][-1] == last_stage, found
+        # What is staged is missed when it is verified, the kernel's place when it is moved.
+        assert ("placed" in found["stages"]) == (case == "where the kernel goes"), found
