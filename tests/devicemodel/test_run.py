@@ -18,6 +18,7 @@ from handoff.keys import HandoffKeys, numbered, read_by
 from handoff.report import check_report, decode_report
 from handoff.store_values import Carrier, Offer, OfferState
 from tests.builders import RAMDISK, RELOCATABLE, Guest, poisoned_guest
+from tests.deadline import missed_after
 from tests.devicemodel.handover import GENERATION, Staged, offer
 from xenstore_sim.client import Client
 from xenstore_sim.server import serve as serve_xenstore
@@ -76,7 +77,7 @@ def guest() -> Iterator[Guest]:
 
 @pytest.fixture
 async def stubdom(tmp_path: Path, nursery: trio.Nursery) -> AsyncIterator[Stubdom]:
-    nursery.cancel_scope.deadline = trio.current_time() + LIMIT_S
+    nursery.start_soon(missed_after, LIMIT_S)
     async with _stubdom(tmp_path, nursery) as made:
         yield made
 

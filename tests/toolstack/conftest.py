@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.deadline import missed_after
 from toolstack.store import Store
 from xenstore_sim.client import Client
 from xenstore_sim.server import serve
@@ -26,7 +27,7 @@ def short_directory() -> Iterator[Path]:
 @pytest.fixture
 async def rundir(nursery: trio.Nursery, short_directory: Path) -> Path:
     """Run directory of a fresh xenstored; every wait of the test ends with its deadline."""
-    nursery.cancel_scope.deadline = trio.current_time() + DEADLINE_S
+    nursery.start_soon(missed_after, DEADLINE_S)
     await nursery.start(serve, short_directory)
     return short_directory
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.deadline import missed_after
 from xenstore_sim.client import Client
 from xenstore_sim.server import ServerHandle, serve
 
@@ -15,7 +16,7 @@ DEADLINE_S = 60
 @pytest.fixture
 async def server(nursery: trio.Nursery, tmp_path: Path) -> ServerHandle:
     """A daemon in this test's own nursery; it ends with its deadline, and every wait with it."""
-    nursery.cancel_scope.deadline = trio.current_time() + DEADLINE_S
+    nursery.start_soon(missed_after, DEADLINE_S)
     handle: ServerHandle = await nursery.start(serve, tmp_path / "run")
     return handle
 

@@ -13,6 +13,7 @@ from random import Random
 import pytest
 import trio
 
+from tests.deadline import missed_after
 from tests.xenstore_sim.client.transport_contract import DOMID, HOME, introduce
 from tests.xenstore_sim.ring.raw_guest import RawGuest, raw_guest
 from xenstore_sim.client import Client
@@ -203,7 +204,7 @@ async def test_the_death_of_the_domain_hangs_up(server: ServerHandle, guest: Raw
 async def test_the_page_shows_the_features_of_the_release(
     nursery: trio.Nursery, tmp_path: Path, compat: Compat, offered: int | None, shown: int
 ) -> None:
-    nursery.cancel_scope.deadline = trio.current_time() + 60
+    nursery.start_soon(missed_after, 60)
     handle: ServerHandle = await nursery.start(partial(serve, tmp_path, settings=Settings(compat)))
     if offered is not None:
         handle.ask(Op.SET_FEATURE, b"3\0%d\0" % offered)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from tests.deadline import missed_after
 from tests.oracle.real_xenstored import RealXenstored
 from tests.xenstore_sim.client.transport_contract import DOMID, TransportContract, introduce
 from tests.xenstore_sim.ring.pages import fields
@@ -33,7 +34,7 @@ def real() -> Iterator[RealXenstored]:
 
 @pytest.fixture
 async def dom0(real: RealXenstored, nursery: trio.Nursery) -> AsyncIterator[Client]:
-    nursery.cancel_scope.deadline = trio.current_time() + DEADLINE_S
+    nursery.start_soon(missed_after, DEADLINE_S)
     async with Client.connect(real.socket_path) as client:
         yield client
 
