@@ -82,7 +82,11 @@ class StreamConnection:
     def offer(self) -> tuple[Stream, bytes] | None:
         """What to send to whom in one go with others; None: nothing."""
         output = self._output()
-        return (self, output) if output else None
+        if not output:
+            # Woken without any: it may have to be read again.
+            self._watch()
+            return None
+        return self, output
 
     def account(self, size: int) -> None:
         """The client took so many bytes of the output: send the rest as far as it takes that; or

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
+from tests.deadline import missed_after
 from xenstore_sim.client import Client
 from xenstore_sim.server import DaemonRunning, ServerHandle, Settings, serve
 from xenstore_sim.store.quotas import Quotas
@@ -22,6 +24,7 @@ from xenstore_sim.wire.names import DomId
 from xenstore_sim.wire.ops import Op
 from xenstore_sim.wire.perms import NodePerms
 
+DEADLINE_S = 60
 DOM3 = DomId(3)
 
 
@@ -151,6 +154,31 @@ async def test_a_client_that_reads_late_gets_everything(server: ServerHandle, do
         while size < 2000 * 4016:
             size += len(await stream.receive_some())
     assert size == 2000 * 4016
+
+
+async def test_who_had_to_wait_for_the_reader_of_its_events_is_read_again(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Its own output was taken long ago: nothing but its next request is left to be seen."""
+    nursery.start_soon(missed_after, DEADLINE_S)
+    settings = Settings(quotas=Quotas(outstanding=1))
+    handle: ServerHandle = await nursery.start(partial(serve, tmp_path, settings=settings))
+    late = await trio.open_unix_socket(handle.socket_path)
+    async with late, Client.connect(handle.socket_path) as dom0:
+        await dom0.introduce(DOM3, 1, 1)
+        await dom0.write("/a", "")
+        await dom0.set_perms("/a", NodePerms.of("n3"))
+        await late.send_all(encode_packet(Op.WATCH, 1, 0, b"/\0t\0"))
+        for number in range(200):
+            await dom0.write(f"/{'n' * 2000}{number}", "")
+        async with Client.connect(handle.domain_socket_path(DOM3)) as dom3:
+            await dom3.write("/a", "v")
+            async with trio.open_nursery() as reading:
+                reading.start_soon(dom3.read, "/a")
+                await trio.testing.wait_all_tasks_blocked()
+                data = b""
+                while not data.endswith(b"/a\0t\0"):
+                    data += await late.receive_some()
 
 
 async def test_a_client_that_never_reads_its_events_is_ended_and_counted(
