@@ -97,7 +97,8 @@ bench-xenstore: $(STAMP) packages ## xenstored beside the real ones, every row a
 	@$(BIN)/python -m benchmarks.xenstore
 	@$(BIN)/python -m benchmarks.live_update
 
-bench: $(STAMP) packages images ## time to user space beside QEMU's own loader, and the handoff's cost
+bench: $(STAMP) packages images ## the programs' start, time to user space beside QEMU's own loader, the handoff's cost
+	@$(BIN)/python benchmarks/start_cost.py
 	@$(BIN)/python benchmarks/boot_ratio.py
 	@$(BIN)/python benchmarks/handoff_cost.py
 
