@@ -17,6 +17,7 @@ from handoff.store_values import shown
 from toolstack.domains import CLEAN_UP_S, NOTES, remove_domain
 from toolstack.run_directory import remove_abandoned
 from toolstack.store import Store
+from toolstack.xen.domain_directory import BASE
 from toolstack.xenstored import open_store
 from xenstore_sim.wire.errors import XenstoreError
 from xenstore_sim.wire.names import DomId
@@ -54,7 +55,10 @@ async def cleanup(
 
         await clean_up_host(found)
     if not told:
-        tell("nothing was left behind")
+        # There, toolstacks have worked on the domains of this very host.
+        unseen = not on_xen and BASE.exists()
+        hint = "; --machine xen also looks for domains of this Xen host" if unseen else ""
+        tell(f"nothing was left behind{hint}")
 
 
 async def _remove_domains(store: Store, tell: Callable[[str], None]) -> None:

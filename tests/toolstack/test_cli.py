@@ -57,7 +57,7 @@ PREPARED = ("--machine", "none", "--timeout", "0.01")
         ((), ("create", "demo", "cleanup")),
         (("create",), (*OPTIONS, "KEY=VALUE", "xl.cfg(5)")),
         (("demo",), (*OPTIONS, "--linux")),
-        (("cleanup",), ("--xenstore",)),
+        (("cleanup",), ("--xenstore", "--machine")),
     ],
     ids=["toolstack", "create", "demo", "cleanup"],
 )
@@ -195,8 +195,12 @@ ON_XEN = "create", "--machine", MachineChoice.XEN.value
 
 
 @pytest.mark.skipif(Path("/sys/hypervisor/type").exists(), reason="this host has a hypervisor")
-def test_a_host_without_xen_is_told_so_in_one_line(config: str, runtime: Path) -> None:
-    run = toolstack(runtime, *ON_XEN, config)
+@pytest.mark.parametrize("command", ["create", "cleanup"])
+def test_a_host_without_xen_is_told_so_in_one_line(
+    command: str, config: str, runtime: Path
+) -> None:
+    words = (*ON_XEN, config) if command == "create" else ("cleanup", *ON_XEN[1:])
+    run = toolstack(runtime, *words)
     assert run.status == 28
     assert "/sys/hypervisor/type: No such file or directory: this is no Xen host" in run.errors
     assert run.errors.count("\n") == 1

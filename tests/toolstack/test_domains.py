@@ -197,6 +197,18 @@ async def test_cleanup_takes_what_is_noted_and_nothing_else(
     await context.__aexit__(None, None, None)
 
 
+async def test_cleanup_that_was_not_asked_about_this_xen_host_says_that_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr("toolstack.cleanup.BASE", tmp_path)
+    lines: list[str] = []
+    await cleanup(None, lines.append)
+    assert lines == [
+        "nothing was left behind; --machine xen also looks for domains of this Xen host"
+    ]
+
+
 async def test_cleanup_of_a_note_that_is_none_says_what_is_there(
     store: Store, rundir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
