@@ -62,8 +62,9 @@ async def run(place: Place, settings: Settings) -> None:
                 handle: ServerHandle = await nursery.start(daemon)
             with pid_file or nullcontext():
                 if taken_over is None:
-                    _report(place, handle)
+                    _report(place, pid_file, handle)
                 else:
+                    _note_process(pid_file)
                     tell("took over, with all connections")
                     nursery.start_soon(taken_over.await_end)
                 await _act(signals, handle)
@@ -84,15 +85,23 @@ async def _act(signals: SignalQueue, handle: ServerHandle) -> None:
 def _kept(pid_file: PidFile | None, reason: str, *, moved: bool) -> None:
     """Another program did not take over. moved: this is another process now."""
     tell(f"no live update: {reason}")
-    if moved and pid_file is not None:
+    if moved:
+        _note_process(pid_file)
+
+
+def _note_process(pid_file: PidFile | None) -> None:
+    """Let the file name this process; a daemon that has connections does not end for it."""
+    if pid_file is not None:
         try:
             pid_file.write()
         except ReadinessError as error:
             tell(str(error))
 
 
-def _report(place: Place, handle: ServerHandle) -> None:
-    """Tell everyone who asked that it serves."""
+def _report(place: Place, pid_file: PidFile | None, handle: ServerHandle) -> None:
+    """Tell everyone who asked that it serves. Raises: ReadinessError."""
+    if pid_file is not None:
+        pid_file.write()
     tell(f"listening on {handle.socket_path}")
     if place.output_pid:
         click.echo(os.getpid())

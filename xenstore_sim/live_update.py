@@ -109,7 +109,10 @@ class Replacement:
             reason = f"The update cannot be tried: {_plain(error)}"
         moved = os.getpid() != process
         if moved:
-            self._loop.rundir.note_process()
+            try:
+                self._loop.rundir.note_process()
+            except OSError as error:
+                reason += f"; the lock cannot name it: {_plain(error)}"
             reason += f"; the daemon goes on as process {os.getpid()}"
         self._kept(reason, moved=moved)
         self._loop.interject(self._loop.daemon.not_succeeded(reason))

@@ -5,7 +5,12 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+from xenstore_sim.process_id import write_process_id
+
+_MODE: Final = 0o666
+"""Less what the umask takes: anybody may know the process."""
 
 
 class ReadinessError(Exception):
@@ -43,22 +48,28 @@ def notify_manager(address: str) -> None:
 
 
 class PidFile:
-    """A file with our process id while the block runs."""
+    """A file with our process id, once that is written, until the block ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._written = False
 
     def write(self) -> None:
         """Let it name this process. Raises: ReadinessError."""
         with _told(f"the pid file {self._path}", "name one in a writable directory"):
-            self._path.write_text(f"{os.getpid()}\n")
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
+            try:
+                write_process_id(fd)
+            finally:
+                os.close(fd)
+        self._written = True
 
     def __enter__(self) -> Self:
-        self.write()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._path.unlink(missing_ok=True)
+        if self._written:
+            self._path.unlink(missing_ok=True)
 
 
 @contextmanager

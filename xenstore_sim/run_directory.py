@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from xenstore_sim.descriptors import Descriptors
+from xenstore_sim.process_id import write_process_id
 from xenstore_sim.wire.names import DomId
 
 SOCKET_MODE: Final = 0o600
@@ -121,9 +122,8 @@ class RunDirectory:
         self._owned = True
 
     def note_process(self) -> None:
-        """Name this process in the lock, for whoever finds it taken."""
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
+        """Name this process in the lock, for whoever finds it taken. Raises: OSError."""
+        write_process_id(self._lock)
 
     def __enter__(self) -> Self:
         return self

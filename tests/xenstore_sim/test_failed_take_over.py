@@ -138,6 +138,40 @@ async def test_the_daemon_goes_on_whatever_fails_and_however_often(
     assert not any(path.is_socket() for path in run.rglob("*"))
 
 
+FULL_DISK = f"""exec {sys.executable} -c '
+import os, resource
+with open(f"/proc/self/task/{{os.getpid()}}/children") as children:
+    [copy] = children.read().split()
+resource.prlimit(int(copy), resource.RLIMIT_FSIZE, (0, 0))'
+"""
+"""The daemon that goes on can write to no file."""
+
+
+async def test_a_daemon_that_goes_on_needs_no_room_for_its_process_id(
+    tmp_path: Path, program: Program
+) -> None:
+    run, pid_file = tmp_path / "run", tmp_path / "pid"
+    async with (
+        replaceable(run, "-F", str(pid_file)) as daemon,
+        Client.connect(daemon.socket_path) as dom0,
+    ):
+        other = program(FULL_DISK)
+        assert await dom0.control("live-update", "-f", other) == "OK"
+        said = await dom0.control("live-update", "-s")
+        before, _, pid = said.rpartition(" ")
+        daemon.pid = int(pid)
+        assert before == (
+            f"{other} does not take over: it ended as soon as it had started;"
+            " the lock cannot name it: File too large; the daemon goes on as process"
+        )
+        assert await daemon.line() == f"xenstore-sim: no live update: {said}"
+        assert (await daemon.line()).startswith(f"xenstore-sim: the pid file {pid_file}: File too")
+        await dom0.write("/a", "v")
+        # Neither is cut short by what cannot be written.
+        for path in (run / "lock", pid_file):
+            assert path.read_text() == f"{daemon.process.pid}\n"
+
+
 async def test_memory_that_runs_out_for_the_other_program_costs_nothing(
     tmp_path: Path, program: Program
 ) -> None:

@@ -1,6 +1,7 @@
 """Another program takes the daemon's place, and its clients notice no more than a pause."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -347,6 +348,25 @@ async def test_files_and_the_names_of_sockets_stay(tmp_path: Path) -> None:
     assert not pid_file.exists()
     assert state.exists()
     assert not any(path.is_socket() for path in run.rglob("*"))
+
+
+async def test_a_pid_file_that_cannot_be_written_any_more_ends_no_daemon(tmp_path: Path) -> None:
+    """It has all connections by then, and nobody else has them."""
+    pid_file = tmp_path / "gone" / "pid"
+    pid_file.parent.mkdir()
+    async with (
+        replaceable(tmp_path / "run", "-F", str(pid_file)) as daemon,
+        Client.connect(daemon.socket_path) as dom0,
+    ):
+        shutil.rmtree(pid_file.parent)
+        daemon.process.send_signal(signal.SIGUSR2)
+        assert await daemon.line() == (
+            f"xenstore-sim: the pid file {pid_file}: No such file or directory:"
+            " name one in a writable directory"
+        )
+        assert await daemon.line() == TOOK_OVER
+        await dom0.write("/a", "v")
+        assert await dom0.read("/a") == b"v"
 
 
 async def test_who_connects_during_the_pause_is_served_after_it(tmp_path: Path) -> None:
