@@ -312,7 +312,7 @@ class Daemon:
     def not_succeeded(self, reason: str) -> tuple[Command, ...]:
         """The program that was to take this one's place does not; tell who asked for it.
 
-        reason: in ASCII, short enough for a reply.
+        reason: in ASCII; of a long one its end is told.
         """
         asker = self.world.live_update.failed()
         conn = None if asker is None else self.world.connections.get(asker.conn)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from xenstore_sim.store.watches import ConnId
 from xenstore_sim.wire.compat import Compat
 from xenstore_sim.wire.errors import Refusal
-from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
 from xenstore_sim.wire.names import ReqId, TxId
 from xenstore_sim.wire.ops import Errno, Op
 
@@ -30,8 +30,9 @@ class Asker:
     tx_id: TxId
 
     def reply(self, text: str) -> bytes:
-        """The whole of it."""
-        return encode_packet(Op.CONTROL, self.req_id, self.tx_id, f"{text}\0".encode("ascii"))
+        """The whole of it; of a text that is too long its end, which says why."""
+        payload = f"{text}\0".encode("ascii")[-PAYLOAD_MAX:]
+        return encode_packet(Op.CONTROL, self.req_id, self.tx_id, payload)
 
 
 class Successor(Protocol):

@@ -17,7 +17,7 @@ from tests.xenstore_sim.conversations import (
 from xenstore_sim.store.daemon import Settings
 from xenstore_sim.store.live_update import NOT_AVAILABLE, Asker
 from xenstore_sim.wire.compat import COMPAT_4_22
-from xenstore_sim.wire.layout import encode_packet
+from xenstore_sim.wire.layout import PAYLOAD_MAX, encode_packet
 from xenstore_sim.wire.messages import Control, Ok, Watch, Write
 from xenstore_sim.wire.names import ReqId, Token, TxId
 from xenstore_sim.wire.ops import Op
@@ -78,6 +78,16 @@ def test_a_program_is_named_given_arguments_and_started() -> None:
     assert asker.reply("OK") == encode_packet(Op.CONTROL, REQ_ID, NO_TX, b"OK\0")
     scene.fails("It does not start.")
     assert scene.stage.take(scene.stage.dom0) == asker.reply("It does not start.")
+
+
+def test_of_a_reason_that_is_too_long_the_end_is_told() -> None:
+    """It begins with the program's path, which may fill a request."""
+    scene = Scene()
+    scene.asks("-f", "/good")
+    scene.starts()
+    scene.fails(f"{'/long' * 1000} does not start.")
+    told = f"{'/long' * 1000} does not start.\0"[-PAYLOAD_MAX:].encode()
+    assert scene.stage.take(scene.stage.dom0) == encode_packet(Op.CONTROL, REQ_ID, NO_TX, told)
     assert scene.asks("-s") == OUTSIDE, "a failure ends the session"
 
 
