@@ -29,7 +29,7 @@ _OPTIONS: Final = (
         default=None,
         metavar="FILE",
         help="with --machine xen: what --json said of the simulation earlier, to be shown beside; "
-        "without it the simulation runs first",
+        "without it the simulation's attempts are made first",
     ),
     click.option("--json", is_flag=True, help="one JSON object instead of tables"),
     click.option(
