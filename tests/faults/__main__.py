@@ -25,7 +25,7 @@ from tests.faults.play import Result, play
 from tests.faults.processes import adopt_orphans
 from tests.faults.rig import rig
 from tests.faults.run import ROOT
-from tests.faults.summary import lines
+from tests.faults.summary import lines, sums
 from tests.faults.tabulate import markdown
 from tests.faults.trial import Trial, trial
 
@@ -48,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.tabulate is not None:
         recorded = [json.loads(line) for line in options.tabulate.read_text().splitlines()]
-        print("\n".join(markdown(recorded)))
+        print("\n".join([*sums(recorded), "", *markdown(recorded)]))
         return 0
     if options.replay is not None:
         seed, number = (int(part) for part in options.replay.split("/"))

@@ -36,6 +36,8 @@ def _ram_in(directory: str) -> None:
     def memfd_create(name: str, flags: int = 0) -> int:
         fd, path = tempfile.mkstemp(prefix=f"{name}-", dir=directory)
         os.unlink(path)
+        # As a memory file is: QEMU, which is another user, opens it anew.
+        os.fchmod(fd, 0o777)
         return fd
 
     def unless_sealing(fd: int, command: int, argument: Any = 0) -> Any:

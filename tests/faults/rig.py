@@ -21,7 +21,7 @@ from tests.faults.guests import (
 )
 from tests.faults.intercept import Intercept
 from tests.faults.processes import descendants, descriptors, holders
-from tests.faults.run import Seen, run_toolstack
+from tests.faults.run import PATIENT, Seen, run_toolstack
 from tests.faults.strike import BEFORE_THE_MACHINE
 from tests.faults.trial import Kind
 from tests.faults.xenstored import Tree, Xenstored
@@ -74,7 +74,8 @@ class Rig:
         await self.renew()
         for kind, guest in self.guests.items():
             seen = Seen()
-            await run_toolstack(self.create(kind), self.environment, seen, on_stage)
+            words = self.create(kind)
+            await run_toolstack(words, self.environment, seen, on_stage, program=PATIENT)
             assert seen.status == 0, (seen.failures, seen.strange)
             if kind in _MACHINES:
                 wrong = wrong_in_console(seen.console)
@@ -102,7 +103,8 @@ class Rig:
     async def boot(self, seen: Seen) -> None:
         """A boot without a fault, and how long it took."""
         began = trio.current_time()
-        await run_toolstack(self.create(Kind.KERNEL), self.environment, seen, nothing)
+        words = self.create(Kind.KERNEL)
+        await run_toolstack(words, self.environment, seen, nothing, program=PATIENT)
         self.boot_s = trio.current_time() - began
 
     async def _least_descriptors(self) -> int:

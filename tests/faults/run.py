@@ -19,6 +19,8 @@ import trio
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "tests.faults.impatient")
+PATIENT = (sys.executable, "-m", "toolstack")
+"""With its own deadlines: what hangs passes those, too, and what is only slow does not."""
 LIMIT_S = 60.0
 """Far above the sum of all deadlines of a run: past it, it hangs."""
 _DRAIN_S = 5.0
@@ -89,13 +91,14 @@ async def run_toolstack(
     seen: Seen,
     on_stage: OnStage,
     *,
+    program: Sequence[str] = PROGRAM,
     prefix: Sequence[str] = (),
     out: Reader = ATTENTIVE,
     err: Reader = ATTENTIVE,
     limit_s: float = LIMIT_S,
 ) -> None:
     """Runs it to its end, or to the limit; fills `seen` meanwhile."""
-    argv = [*prefix, *PROGRAM, *arguments]
+    argv = [*prefix, *program, *arguments]
     out_read, out_write = _open(out)
     err_read, err_write = _open(err)
     try:
