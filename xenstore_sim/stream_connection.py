@@ -83,8 +83,8 @@ class StreamConnection:
         """What to send to whom in one go with others; None: nothing."""
         output = self._output()
         if not output:
-            # Woken without any: it may have to be read again.
-            self._watch()
+            # It may have to be read again, or what it is told while it takes nothing grows old.
+            self._send()
             return None
         return self, output
 

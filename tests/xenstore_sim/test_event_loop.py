@@ -160,6 +160,21 @@ async def test_a_domain_that_does_not_read_loses_events_after_20_seconds(
         assert handle.statistics().slow_clients == 0
 
 
+async def test_what_a_domain_is_told_while_it_takes_nothing_grows_old_too(
+    nursery: trio.Nursery, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    handle = await started(nursery, tmp_path, Settings())
+    async with Client.connect(handle.socket_path) as dom0, deaf_domain(handle, dom0):
+        await trio.sleep(10)
+        for number in range(7):
+            await dom0.write(f"/local/domain/3/later{number}", "")
+        await trio.sleep(15)
+        expired = handle.statistics().events_expired
+        assert expired > 0
+        await trio.sleep(10)
+        assert handle.statistics().events_expired == expired + 7
+
+
 async def test_no_event_expires_when_the_timeout_is_off(
     nursery: trio.Nursery, tmp_path: Path, autojump_clock: MockClock
 ) -> None:
