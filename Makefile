@@ -85,6 +85,7 @@ test-compiled: packages compiled ## the tests of xenstore-sim on the compiled co
 	@cp -r tests build/compiled
 	@cd build/compiled && ../../$(BIN)/python -m pytest -q tests/xenstore_sim/store \
 		tests/xenstore_sim/wire tests/xenstore_sim/ring tests/xenstore_sim/test_server.py \
+		tests/xenstore_sim/test_outgoing.py \
 		tests/xenstore_sim/test_event_loop.py tests/xenstore_sim/test_ring_connection.py \
 		tests/xenstore_sim/test_live_update.py tests/xenstore_sim/test_failed_take_over.py \
 		tests/xenstore_sim/compiled_live_update.py tests/xenstore_sim/migration \

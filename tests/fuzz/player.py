@@ -130,7 +130,21 @@ class Player:
             portion = peer.on_the_way[:PORTION_MAX]
             peer.on_the_way = peer.on_the_way[PORTION_MAX:]
             self._count(peer, portion)
-            self._carry_out(self.daemon.feed(peer.conn, portion))
+            reply = self.daemon.reply_at_once(peer.conn, portion)
+            if reply is None:
+                self._carry_out(self.daemon.feed(peer.conn, portion))
+            else:
+                self._carry_out(self.daemon.commands())
+                self._reply(peer, reply)
+
+    def _reply(self, peer: Peer, reply: bytes) -> None:
+        """Some clients take all of it, others a part, or nothing."""
+        taken = reply[: (len(reply), 0, 5)[peer.conn % 3]]
+        peer.heard.feed(taken)
+        if len(taken) < len(reply):
+            self.daemon.keep(peer.conn, reply, len(taken))
+        else:
+            self._hear_all(peer)
 
     def _count(self, peer: Peer, portion: bytes) -> None:
         peer.sent.feed(portion)
@@ -153,9 +167,12 @@ class Player:
             size -= len(taken)
             peer.heard.feed(taken)
             self._carry_out(self.daemon.sent(peer.conn, len(taken)))
-            if not peer.reset:
-                while (packet := peer.heard.next_packet()) is not None:
-                    self._hear(peer, packet)
+            self._hear_all(peer)
+
+    def _hear_all(self, peer: Peer) -> None:
+        if not peer.reset:
+            while (packet := peer.heard.next_packet()) is not None:
+                self._hear(peer, packet)
 
     def _hear(self, peer: Peer, packet: Packet) -> None:
         if packet.type == Op.WATCH_EVENT:
