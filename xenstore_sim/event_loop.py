@@ -249,7 +249,8 @@ class EventLoop:
         """All that is open and not about to be closed. log: the log's."""
         streams, rings = {}, {}
         for conn_id in self.daemon.connections():
-            connection = self._connections[conn_id]
+            # None: the client of an ignored ring left; the core keeps that until its domain goes.
+            connection = self._connections.get(conn_id)
             if isinstance(connection, RingConnection):
                 rings[int(conn_id)] = connection.descriptors
             elif isinstance(connection, StreamConnection):

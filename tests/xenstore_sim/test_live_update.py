@@ -204,6 +204,26 @@ async def test_a_ring_goes_on_with_half_a_request_in_it_and_a_broken_one_stays_b
             assert broken.page.fields[Field.ERROR] == 2
 
 
+async def test_a_domain_whose_client_broke_its_ring_and_left_is_passed_on_too(
+    tmp_path: Path,
+) -> None:
+    async with replaceable(tmp_path) as daemon, Client.connect(daemon.socket_path) as dom0:
+        await introduce(dom0, DOM3)
+        async with raw_guest(daemon.rundir / "ring" / "3") as broken:
+            broken.page.fields[Field.REQ_PROD] = 4000
+            broken.ring()
+            while not broken.page.fields[Field.ERROR]:
+                await dom0.read("/")
+        for _ in range(2):
+            await daemon.renew()
+            assert await dom0.is_domain_introduced(DOM3)
+        # It is served again once it is another domain.
+        await dom0.release(DOM3)
+        await introduce(dom0, DOM3)
+        async with Client.connect_ring(daemon.rundir / "ring" / "3") as dom3:
+            await dom3.write("/local/domain/3/a", "v")
+
+
 async def test_a_signal_to_stop_that_comes_meanwhile_is_obeyed_afterwards(tmp_path: Path) -> None:
     run, state = tmp_path / "run", tmp_path / "state"
     async with replaceable(run, "--state", str(state)) as daemon:
