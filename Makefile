@@ -68,9 +68,10 @@ matrix: $(STAMP) packages images ## every image by every boot method, on each pl
 faults: $(STAMP) packages ## 2,000 faults, at every step of a boot, and what became of each
 	@$(BIN)/python -m tests.faults --count 2000 --jobs 2
 
-soak: $(STAMP) ## thousands of handoffs, and an hour's load on xenstored, drawn into docs/soak*.svg
+soak: $(STAMP) ## thousands of handoffs, an hour's load on xenstored, drawn into docs/soak*.svg; restarts under load
 	@$(BIN)/python -m tests.soak --handoffs 2000 --plot docs/soak.svg
 	@$(BIN)/python -m tests.soak.xenstore --plot docs/soak-xenstore.svg
+	@$(BIN)/python -m tests.soak.restarts
 
 xenbed: $(STAMP) packages ## build the bed that boots a real Xen in QEMU, from Debian packages; cached
 	@$(BIN)/python -m tests.xen.bed
