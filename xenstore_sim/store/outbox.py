@@ -49,11 +49,16 @@ class Unfinished:
             self.asker.unfinished -= 1
 
 
+_Key = bytes | tuple[bytes, Unfinished] | Unfinished | None
+"""Of a packet: the event's payload, with the request of another client that caused it if that waits
+for it; for a reply its request, if others wait too."""
+
+
 class Outbox:
     """A queue in order of making; events in it are remembered, to queue none twice."""
 
     __slots__ = (
-        "_causes",
+        "_caused",
         "_event_keys",
         "_expiries",
         "_gone",
@@ -67,11 +72,10 @@ class Outbox:
 
     def __init__(self) -> None:
         self._packets: deque[bytes] = deque()
-        self._keys: deque[bytes | Unfinished | None] = deque()
-        """Of each packet: the event's payload, or for a reply its request, if others wait too."""
+        self._keys: deque[_Key] = deque()
         self._event_keys: set[bytes] = set()
-        self._causes: dict[bytes, Unfinished] = {}
-        """Requests of others that caused an event here, by that event's payload."""
+        self._caused = 0
+        """Events that requests of others wait for."""
         self.waiting = 0
         """Bytes of all that is not sent; for others to read."""
         self._taken = 0
@@ -116,11 +120,13 @@ class Outbox:
         if self.waiting + len(packet) > EVENT_BYTES_MAX:
             return _NO_ROOM
         self._packets.append(packet)
-        self._keys.append(key)
         self._event_keys.add(key)
         self.waiting += len(packet)
-        if cause is not None:
-            self._causes[key] = cause
+        if cause is None:
+            self._keys.append(key)
+        else:
+            self._keys.append((key, cause))
+            self._caused += 1
             cause.wait()
         return _QUEUED
 
@@ -160,11 +166,11 @@ class Outbox:
         end = self._gone
         while self._expiries and self._expiries[0][0] <= now:
             end = self._expiries.pop(0)[1]
-        kept: list[tuple[bytes, bytes | Unfinished | None]] = []
+        kept: list[tuple[bytes, _Key]] = []
         dropped = 0
         for number in range(end - self._gone):
             packet, key = self._packets.popleft(), self._keys.popleft()
-            if isinstance(key, bytes) and not (number == 0 and self._taken):
+            if isinstance(key, bytes | tuple) and not (number == 0 and self._taken):
                 self._finish(key)
                 self.waiting -= len(packet)
                 dropped += 1
@@ -184,7 +190,13 @@ class Outbox:
     def packets(self) -> Iterator[tuple[bytes, Unfinished | None]]:
         """What waits, each packet whole, with the request that is unfinished until it is taken."""
         for packet, key in zip(self._packets, self._keys, strict=True):
-            yield packet, self._causes.get(key) if isinstance(key, bytes) else key
+            match key:
+                case bytes():
+                    yield packet, None
+                case (_, cause):
+                    yield packet, cause
+                case reply:
+                    yield packet, reply
 
     @property
     def taken(self) -> int:
@@ -219,18 +231,21 @@ class Outbox:
     def __len__(self) -> int:
         return self.waiting
 
-    def _finish(self, key: bytes | Unfinished | None) -> None:
+    def _finish(self, key: _Key) -> None:
         if key is None:
             self.replies -= 1
+        elif isinstance(key, bytes):
+            self._event_keys.discard(key)
         elif isinstance(key, Unfinished):
             key.taken()
         else:
-            self._event_keys.discard(key)
-            if self._causes and (cause := self._causes.pop(key, None)) is not None:
-                cause.taken()
+            event_key, cause = key
+            self._event_keys.discard(event_key)
+            self._caused -= 1
+            cause.taken()
 
     def _forget(self) -> None:
-        if self.unfinished or self._causes:
+        if self.unfinished or self._caused:
             for key in self._keys:
                 self._finish(key)
         self._packets.clear()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xenstore_sim.store.outbox import EVENT_BYTES_MAX, REPLY_BYTES_MAX, Outbox, Put
+from xenstore_sim.store.outbox import EVENT_BYTES_MAX, REPLY_BYTES_MAX, Outbox, Put, Unfinished
 
 PACKETS = st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=9)), max_size=12)
 
@@ -124,3 +124,22 @@ def test_expiry_drops_events_when_they_were_told_to_unless_they_are_sent_in_part
         assert (outbox.pending() if len(outbox) else b"") == left
         assert len(outbox) == len(left)
         assert outbox.outstanding == sum(not each.is_event for each in model)
+
+
+def test_each_cause_of_equal_events_is_finished_and_only_with_its_own() -> None:
+    """Equal events wait beside each other where all have to be told."""
+    outbox = Outbox()
+    askers = [Outbox(), Outbox()]
+    for asker in askers:
+        asker.unfinished = 1
+        cause = Unfinished(asker)
+        outbox.put_event(b"<event>", b"e", always=True)
+        outbox.put_event(b"<event>", b"e", always=True, cause=cause)
+    found = [cause.asker if cause else None for _, cause in outbox.packets()]
+    assert found == [None, askers[0], None, askers[1]]
+    outbox.take(7)
+    assert [asker.unfinished for asker in askers] == [1, 1]
+    outbox.take(7)
+    assert [asker.unfinished for asker in askers] == [0, 1]
+    outbox.clear()
+    assert [asker.unfinished for asker in askers] == [0, 0]
