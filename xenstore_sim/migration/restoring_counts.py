@@ -19,5 +19,6 @@ def restore_counts(world: World, supplement: Supplement) -> None:
         account.most = dict(state.most)
         account.above_soft = state.above_soft
         account.warnings = state.warnings
+        account.stalls = state.stalls
     world.accounts.past = dict(supplement.past)
     world.log.resume(opened=supplement.log.opened, switches=supplement.log.switches)

@@ -284,7 +284,9 @@ def _supplement(
         transactions=transactions,
         unfinished=tuple(requests.askers),
         accounts=tuple(
-            AccountState(domid, dict(account.most), account.above_soft, account.warnings)
+            AccountState(
+                domid, dict(account.most), account.above_soft, account.warnings, account.stalls
+            )
             for domid, account in world.accounts
         ),
         past=dict(world.accounts.past),

@@ -62,6 +62,7 @@ class AccountState:
     most: dict[str, int]
     above_soft: bool
     warnings: int
+    stalls: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,16 @@ def test_counters_go_on() -> None:
     assert stage.daemon.statistics() == before
 
 
+def test_what_was_counted_about_a_domain_is_not_told_as_if_it_were_new() -> None:
+    stage = Stage(Settings(quotas=Quotas(memory=3000)))
+    stage.domain(1)
+    account = stage.daemon.world.accounts.of(DomId(1))
+    account.stalls, account.warnings, account.most["nodes"] = 5, 3, 7
+    hand_on(stage)
+    after = stage.daemon.world.accounts.of(DomId(1))
+    assert (after.stalls, after.warnings, after.most["nodes"]) == (5, 3, 7)
+
+
 # -- any conversation
 
 PATHS = st.sampled_from(["/", "/a", "/a/b", "/a/b/c", "/a/d", "/local/domain/1", "x", "x/y"])
