@@ -12,7 +12,10 @@ import pytest
 _IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.MULTILINE)
 
 NO_BOOTS = ("asyncio", "importlib.metadata", "pytest", "rich", "setuptools", "unicorn")
-OTHER_COMMANDS = ("toolstack.cleanup", "toolstack.demo", "toolstack.images", "toolstack.isolation")
+OTHER_COMMANDS = (
+    *("toolstack.cleanup", "toolstack.demo", "toolstack.images"),
+    *("toolstack.isolation.command", "toolstack.isolation.xen"),
+)
 OTHER_MACHINES = ("toolstack.machine.emulator", "toolstack.machine.qemu")
 XENSTORED = ("xenstore_sim.event_loop", "xenstore_sim.server", "xenstore_sim.store")
 SIMULATION = ("toolstack.domains", "toolstack.simulated_host", "toolstack.xenstored", *XENSTORED)
