@@ -113,9 +113,7 @@ class DeviceModelProcess:
                     self._inside[pid] = os.pidfd_open(pid)
 
     def heard(self, line: str) -> None:
-        """Takes a line of its log; it tells there that it has confined itself."""
-        if not self._inside:
-            self._remember(_children(self.pid))
+        """Takes a line of its log."""
         self.last_words = line
 
     async def reap(self) -> None:
@@ -135,8 +133,8 @@ class DeviceModelProcess:
     def _reap(self) -> int:
         """The exit status of one that has ended."""
         if not self._reaped and not self._inside:
-            # Somebody may have killed a waiter before the one inside said a word. Until it is
-            # reaped its number is that of its session, and nobody else's.
+            # Somebody may have killed a waiter and not the one inside. Until it is reaped its
+            # number is that of its session, and nobody else's.
             self._remember(_session(self.pid))
         self._reaped = True
         return self._process.wait()
