@@ -42,9 +42,13 @@ class Stream(Connected, Protocol):
     def replied(self, reply: bytes, size: int) -> None:
         """The client took so many bytes of this, not all, ahead of all other output; or `GONE`."""
 
-    def account(self, size: int) -> None:
-        """The client took so many bytes of the output: send the rest as far as it takes that; or
-        `GONE`."""
+    def account(self, size: int) -> bool:
+        """The client took so many bytes of the output, or `GONE`; False: `go_on` has something to
+        do."""
+
+    def go_on(self, size: int) -> None:
+        """After `account` of all who were sent something, with the same size: send the rest, as
+        far as the client takes it."""
 
 
 class Outgoing(Protocol):

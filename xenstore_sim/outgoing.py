@@ -60,8 +60,14 @@ class Outgoing:
                 self._behind.append(conn_id)
             elif connection is not None and (offer := connection.offer()) is not None:
                 offers.append(offer)
-        for (stream, _), size in zip(offers, _sent(offers), strict=True):
-            stream.account(size)
+        left = [
+            (stream, size)
+            for (stream, _), size in zip(offers, _sent(offers), strict=True)
+            if not stream.account(size)
+        ]
+        # After that: what comes of it may drop what waits, and that must not be what is sent.
+        for stream, size in left:
+            stream.go_on(size)
 
 
 def _sent(offers: list[tuple[Stream, bytes]]) -> list[int]:

@@ -88,12 +88,18 @@ class StreamConnection:
             return None
         return self, output
 
-    def account(self, size: int) -> None:
-        """The client took so many bytes of the output: send the rest as far as it takes that; or
-        `GONE`."""
-        if self._mask == _READABLE and self._loop.daemon.took_all(self._conn_id, size):
-            return
-        self._account(size)
+    def account(self, size: int) -> bool:
+        """The client took so many bytes of the output; False: `go_on` has something to do."""
+        return size > 0 and self._loop.daemon.took(self._conn_id, size) and self._mask == _READABLE
+
+    def go_on(self, size: int) -> None:
+        """After `account`, with the same size: send the rest, as far as the client takes it."""
+        if size == GONE:
+            self.close()
+        elif not size:
+            self._blocked = True
+        elif commands := self._loop.daemon.go_on(self._conn_id):
+            self._loop.carry_out(commands)
         self._send()
 
     def _output(self) -> bytes:
@@ -104,22 +110,17 @@ class StreamConnection:
         # Nothing, too, once the connection is closed.
         while output := self._output():
             try:
-                self._account(self.send(output))
+                size = self.send(output)
             except (BlockingIOError, InterruptedError):
-                self._account(0)
+                self._blocked = True
             except OSError:
-                self._account(GONE)
+                self.close()
+            else:
+                if commands := self._loop.daemon.sent(self._conn_id, size):
+                    self._loop.carry_out(commands)
         self._watch()
         if self._blocked:
             self._loop.daemon.blocked(self._conn_id)
-
-    def _account(self, size: int) -> None:
-        if size == GONE:
-            self.close()
-        elif not size:
-            self._blocked = True
-        elif commands := self._loop.daemon.sent(self._conn_id, size):
-            self._loop.carry_out(commands)
 
     def _watch(self) -> None:
         mask = _READABLE if self._loop.daemon.wants_input(self._conn_id) else 0

@@ -205,6 +205,40 @@ async def test_events_expire_on_a_ring_as_on_a_socket(
             assert handle.statistics().events_expired > 0
 
 
+async def test_a_domain_that_begins_anew_while_it_is_sent_something_ends_nobody(
+    nursery: trio.Nursery, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The request that does it waits for its own client to take replies, in the same round."""
+    handle = await started(nursery, tmp_path, Settings())
+    with connected(handle.socket_path) as dom0:
+        dom0.send(encode_packet(Op.INTRODUCE, 1, 0, b"3\0001\0001\0"))
+        dom0.send(encode_packet(Op.WRITE, 1, 0, b"/a\0" + bytes(4000)))
+        dom0.send(encode_packet(Op.SET_PERMS, 1, 0, b"/a\0r0\0"))
+        await trio.testing.wait_all_tasks_blocked()
+        with connected(handle.domain_socket_path(DOM3)) as dom3:
+            dom3.send(encode_packet(Op.WATCH, 1, 0, b"/a\0t\0"))
+            await trio.testing.wait_all_tasks_blocked()
+            assert received(dom0)
+            assert received(dom3)
+            handle.inject(FaultPlan.parse("slow=1,slow_s=60,op=WRITE;late=1,late_s=60,path=/a"))
+            request = (
+                encode_packet(Op.WRITE, 1, 0, b"/b\0"),
+                encode_packet(Op.WRITE, 1, 0, b"/a\0" + bytes(4000)),
+                # More than may wait: what follows is answered when these are taken.
+                *(encode_packet(Op.READ, 1, 0, b"/a\0") for _ in range(20)),
+                encode_packet(Op.INTRODUCE, 2, 0, b"3\0001\0001\0"),
+            )
+            dom0.send(b"".join(request))
+            await trio.sleep(61)
+            assert received(dom3) == encode_packet(Op.WATCH_EVENT, 0, 0, b"/a\0t\0")
+            assert received(dom0).endswith(encode_packet(Op.INTRODUCE, 2, 0, b"OK\0"))
+            # The watch went, and nothing of before is left.
+            dom0.send(encode_packet(Op.WRITE, 1, 0, b"/a\0"))
+            dom3.send(encode_packet(Op.READ, 3, 0, b"/a\0"))
+            await trio.sleep(61)
+            assert received(dom3) == encode_packet(Op.READ, 3, 0, b"")
+
+
 def ask_without_a_pause(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)

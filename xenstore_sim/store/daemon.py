@@ -155,25 +155,30 @@ class Daemon:
 
         Ask for its `output` again: no command does.
         """
+        self.took(conn_id, size)
+        return self.go_on(conn_id)
+
+    def took(self, conn_id: ConnId, size: int) -> bool:
+        """The first `size` bytes of the output are sent, and no request is handled; False: there
+        is more output, or somebody who may `go_on`.
+
+        Where several were sent their output at once, to be said of each of them before any goes
+        on: a request may drop what waits for others.
+        """
         conn = self.world.connections.get(conn_id)
         if conn is None:
-            return ()
+            return False
         conn.outbox.take(size)
-        if conn.decoder.buffered:
+        return not (conn.outbox.waiting or conn.decoder.buffered or self._service.some_wait)
+
+    def go_on(self, conn_id: ConnId) -> tuple[Command, ...]:
+        """Handle requests that waited for their client, or another one, to take output."""
+        conn = self.world.connections.get(conn_id)
+        if conn is not None and conn.decoder.buffered:
             self._service.handle(conn)
         elif not self._service.some_wait:
             return ()
         return self._service.commands()
-
-    def took_all(self, conn_id: ConnId, size: int) -> bool:
-        """The same, where that was all output and lets nobody go on; False: nothing is done."""
-        conn = self.world.connections.get(conn_id)
-        if conn is None or conn.outbox.waiting != size:
-            return False
-        if conn.decoder.buffered or self._service.some_wait:
-            return False
-        conn.outbox.clear()
-        return True
 
     def wants_input(self, conn_id: ConnId) -> bool:
         """Whether the shell should read from this client: it takes its replies."""
