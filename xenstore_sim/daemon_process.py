@@ -2,7 +2,7 @@
 
 import os
 import signal
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,13 +57,16 @@ async def run(place: Place, settings: Settings) -> None:
                     linger_s=_LINGER_S,
                     state_file=None if place.state is None else StateFile(place.state),
                     taken_over=taken_over,
-                    replacement=partial(Replacement, nursery, signals, partial(_kept, pid_file)),
+                    replacement=partial(
+                        Replacement, nursery, signals, partial(_kept, pid_file), place.pid_file
+                    ),
                 )
                 handle: ServerHandle = await nursery.start(daemon)
             with pid_file or nullcontext():
                 if taken_over is None:
                     _report(place, pid_file, handle)
                 else:
+                    _forget_pid_file(place, taken_over.descriptors.pid_file)
                     _note_process(pid_file)
                     tell("took over, with all connections")
                     nursery.start_soon(taken_over.await_end)
@@ -80,6 +83,14 @@ async def _act(signals: SignalQueue, handle: ServerHandle) -> None:
         else:
             for line in handle.summary().splitlines():
                 tell(line)
+
+
+def _forget_pid_file(place: Place, former: str | None) -> None:
+    """Remove the one of the program before, unless it is ours, too."""
+    ours = None if place.pid_file is None else os.fspath(place.pid_file.absolute())
+    if former is not None and former != ours:
+        with suppress(OSError):
+            os.unlink(former)
 
 
 def _kept(pid_file: PidFile | None, reason: str, *, moved: bool) -> None:

@@ -52,6 +52,8 @@ class Descriptors:
     rings: dict[int, RingDescriptors]
     """By connection."""
     log: OpenLog | None
+    pid_file: str | None = None
+    """Absolute; removed by a program that writes its process id elsewhere."""
 
     def all(self) -> tuple[int, ...]:
         """Each of them."""

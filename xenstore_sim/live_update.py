@@ -11,6 +11,8 @@ import socket
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -58,16 +60,18 @@ class Replacement:
         nursery: trio.Nursery,
         signals: SignalQueue,
         kept: Kept,
+        pid_file: Path | None,
         loop: EventLoop,
         log: LogFile,
     ) -> None:
         """signals: of this process; the other program gets those that nobody took.
 
-        kept: hears of a failed update.
+        kept: hears of a failed update. pid_file: where the process id of this one is.
         """
         self._nursery = nursery
         self._signals = signals
         self._kept = kept
+        self._pid_file = pid_file
         self._loop = loop
         self._log = log
 
@@ -150,7 +154,8 @@ class Replacement:
                     os.kill(os.getpid(), number)
 
     def _state(self, version: int, answered: Answered | None) -> tuple[bytes, Descriptors]:
-        descriptors = self._loop.descriptors(self._log.handed_over)
+        pid_file = None if self._pid_file is None else os.fspath(self._pid_file.absolute())
+        descriptors = replace(self._loop.descriptors(self._log.handed_over), pid_file=pid_file)
         streams = {ConnId(number): fd for number, fd in descriptors.streams.items()}
         sockets = Sockets(descriptors.listening, streams)
         records, supplement = save_all(self._loop.daemon, sockets, answered, version)

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import click
 
-from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
+from xenstore_sim.store.quotas import BOUND_MAX, QUOTA_NAMES, Quotas
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -19,8 +19,6 @@ _OF_XENSTORED: Final = (
 )
 """Source: xenstored --help of Xen 4.17."""
 _DIGITS: Final = 10
-_BOUND_MAX: Final = 2**32 - 1
-"""xenstored and its migration format have 32 bits for them."""
 
 
 def quota_options(command: _Command) -> _Command:
@@ -29,7 +27,7 @@ def quota_options(command: _Command) -> _Command:
         parameter = f"only_{name.replace('-', '_')}"
         command = click.option(
             *(short, long, parameter),
-            type=click.IntRange(min=0, max=_BOUND_MAX),
+            type=click.IntRange(min=0, max=BOUND_MAX),
             metavar="N",
             hidden=True,
         )(command)
@@ -83,8 +81,8 @@ def _assignment(text: str, names: dict[str, str]) -> tuple[str, int]:
         raise click.BadParameter(f"{name!r} is no quota; there are {', '.join(names)}")
     # Python refuses to convert thousands of digits.
     digits = number.isascii() and number.isdigit() and len(number) <= _DIGITS
-    if not digits or int(number) > _BOUND_MAX:
+    if not digits or int(number) > BOUND_MAX:
         raise click.BadParameter(
-            f"{number!r} is no bound for {name}: a number up to {_BOUND_MAX}, 0 for none"
+            f"{number!r} is no bound for {name}: a number up to {BOUND_MAX}, 0 for none"
         )
     return names[name], int(number)

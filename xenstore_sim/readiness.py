@@ -51,13 +51,13 @@ class PidFile:
     """A file with our process id, once that is written, until the block ends."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._written = False
 
     def write(self) -> None:
         """Let it name this process. Raises: ReadinessError."""
-        with _told(f"the pid file {self._path}", "name one in a writable directory"):
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        with _told(f"the pid file {self.path}", "name one in a writable directory"):
+            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _MODE)
             try:
                 write_process_id(fd)
             finally:
@@ -69,7 +69,7 @@ class PidFile:
 
     def __exit__(self, *exc: object) -> None:
         if self._written:
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class StateFile:
                 restore(daemon, records)
 
     def end(self, daemon: Daemon) -> None:
-        """Save the daemon's store. Raises: StateFileError, with the former file in place."""
+        """Save the daemon's store. Raises: StateFileError."""
         self.save(save_store(daemon), stream_version(daemon))
 
     def load(self) -> tuple[Record, ...] | None:
@@ -81,7 +81,7 @@ class StateFile:
             ) from error
 
     def save(self, records: Iterable[Record], version: int) -> None:
-        """Put this in the file's place. Raises: StateFileError, with the former file in place."""
+        """Put this in the file's place. Raises: StateFileError; it says which file is there."""
         data = encode_image(records, version)
         try:
             self._replace(data)
@@ -90,6 +90,14 @@ class StateFile:
                 self._path,
                 f"the store cannot be saved: {error.strerror}",
                 "what was there before is still there; free space and look at the directory",
+            ) from error
+        try:
+            self._settle()
+        except OSError as error:
+            raise StateFileError(
+                self._path,
+                f"the store is saved, and its directory does not reach the disk: {error.strerror}",
+                "a loss of power may bring the former file back; look at the disk",
             ) from error
 
     def _replace(self, data: bytes) -> None:
@@ -104,6 +112,9 @@ class StateFile:
             with suppress(OSError):
                 new.unlink()
             raise
+
+    def _settle(self) -> None:
+        """Let the new name outlive a loss of power. Raises: OSError."""
         directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(directory)

@@ -338,6 +338,7 @@ async def test_requests_behind_the_one_that_asks_are_answered_by_the_other_progr
             encode_packet(Op.CONTROL, 1, 0, f"live-update\0-f\0{path}\0".encode()),
             encode_packet(Op.CONTROL, 2, 0, b"live-update\0-s\0"),
             encode_packet(Op.GET_DOMAIN_PATH, 3, 0, b"7\0"),
+            encode_packet(Op.CONTROL, 4, 0, f"live-update\0-f\0{path}\0".encode()),
         ]
         stream = await trio.open_unix_socket(daemon.socket_path)
         async with stream:
@@ -347,7 +348,7 @@ async def test_requests_behind_the_one_that_asks_are_answered_by_the_other_progr
                 decoder.feed(await stream.receive_some())
                 while (packet := decoder.next_packet()) is not None:
                     replies.append((packet.req_id, packet.payload))
-        assert replies == [(1, b"OK\0"), (2, b"OK\0"), (3, b"/local/domain/7\0")]
+        assert replies == [(1, b"OK\0"), (2, b"OK\0"), (3, b"/local/domain/7\0"), (4, b"OK\0")]
         assert await daemon.line() == TOOK_OVER
 
 
@@ -387,6 +388,24 @@ async def test_a_pid_file_that_cannot_be_written_any_more_ends_no_daemon(tmp_pat
         assert await daemon.line() == TOOK_OVER
         await dom0.write("/a", "v")
         assert await dom0.read("/a") == b"v"
+
+
+async def test_a_program_with_another_pid_file_leaves_no_former_one(
+    tmp_path: Path, program: Callable[[str], str]
+) -> None:
+    run, former, new = tmp_path / "run", tmp_path / "former", tmp_path / "new"
+    renewed = program(f'exec {sys.executable} -m xenstore_sim "$@"')
+    async with (
+        replaceable(run, "-F", str(former)) as daemon,
+        Client.connect(daemon.socket_path) as dom0,
+    ):
+        assert former.exists()
+        arguments = f"--rundir {run} -F {new}"
+        assert await asked(dom0, ("-f", renewed), ("-c", arguments), ("-s",)) == ["OK"] * 3
+        assert await daemon.line() == TOOK_OVER
+        assert new.read_text() == f"{daemon.pid}\n"
+        assert not former.exists()
+    assert not new.exists()
 
 
 async def test_who_connects_during_the_pause_is_served_after_it(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The store across a real stop."""
 
+import errno
 import os
 import signal
+import stat
 from functools import partial
 from pathlib import Path
 
@@ -131,6 +133,24 @@ def test_a_store_that_cannot_be_saved_leaves_the_former_file(tmp_path: Path) -> 
     with pytest.raises(StateFileError, match="cannot be saved: Is a directory"):
         state.save([NodeData("/a", b"", OWNER)], 1)
     assert (tmp_path / "state").read_bytes() == before
+
+
+def test_a_directory_that_does_not_reach_the_disk_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = os.fsync
+
+    def fails_for_directories(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced(fd)
+
+    state = StateFile(tmp_path / "state")
+    state.save((), 1)
+    monkeypatch.setattr(os, "fsync", fails_for_directories)
+    with pytest.raises(StateFileError, match="the store is saved, and its directory does not"):
+        state.save([NodeData("/", b"new", OWNER)], 1)
+    assert state.load() == (NodeData("/", b"new", OWNER),)
 
 
 def test_what_lies_at_the_name_beside_it_is_not_written_through(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class AccountState:
     most: dict[str, int]
     above_soft: bool
     warnings: int
-    stalls: int
+    stalls: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Final
 from xenstore_sim.store.daemon import Settings
 from xenstore_sim.store.expiry import WATCH_TIMEOUT_S
 from xenstore_sim.store.faults import FaultPlan, FaultPlanError
-from xenstore_sim.store.quotas import QUOTA_NAMES, Quotas
+from xenstore_sim.store.quotas import BOUND_MAX, QUOTA_NAMES, Quotas
 from xenstore_sim.wire.compat import COMPAT_4_20, RELEASES
 
 NAMES: Final = ("compat", "quotas", "faults", "watch_timeout_s")
@@ -72,7 +72,8 @@ def _quotas(given: Mapping[str, int]) -> Quotas:
     for name, bound in given.items():
         if name not in QUOTA_NAMES:
             raise OptionError("quotas", name, f"there are {', '.join(QUOTA_NAMES)}")
-        if not isinstance(bound, int) or bound < 0:
-            raise OptionError(f"quotas[{name!r}]", bound, "a number, 0 for no bound")
+        if not isinstance(bound, int) or not 0 <= bound <= BOUND_MAX:
+            remedy = f"a number, 0 for no bound, {BOUND_MAX} at most"
+            raise OptionError(f"quotas[{name!r}]", bound, remedy)
         quotas = quotas.with_quota(name, bound)
     return quotas

@@ -7,11 +7,30 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 from xenstore_sim.wire.compat import Compat
+from xenstore_sim.wire.errors import XenstoreError
+
+BOUND_MAX: Final = 2**32 - 1
+"""xenstored and its migration format have 32 bits for a bound."""
+
+
+class QuotaError(XenstoreError):
+    """A bound that cannot be: `quota`, `value`."""
+
+    def __init__(self, quota: str, value: int) -> None:
+        super().__init__(quota, value)
+        self.quota = quota
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"quota {self.quota} is {self.value}: give 0 for no bound, {BOUND_MAX} at most"
 
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """One set of bounds, the daemon's default or a domain's own."""
+    """One set of bounds, the daemon's default or a domain's own; each 0 to `BOUND_MAX`.
+
+    Raises: QuotaError.
+    """
 
     nodes: int = 1000
     """Nodes that a domain owns."""
@@ -33,8 +52,14 @@ class Quotas:
     node_size: int = 2048
     """Bytes of a node: overhead, permission list, value and names of children."""
 
+    def __post_init__(self) -> None:
+        for name in QUOTA_NAMES:
+            if not 0 <= (value := self.quota(name)) <= BOUND_MAX:
+                raise QuotaError(name, value)
+
     def with_quota(self, name: str, value: int) -> Self:
-        """The same set with one bound changed. Raises: KeyError for a name not in QUOTA_NAMES."""
+        """The same set with one bound changed. Raises: QuotaError, and
+        KeyError for a name not in QUOTA_NAMES."""
         return replace(self, **{_FIELDS[name]: value})
 
     def quota(self, name: str) -> int:

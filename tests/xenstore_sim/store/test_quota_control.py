@@ -5,6 +5,7 @@ import pytest
 from tests.xenstore_sim.conversations import NO_TX, T1, Peer, Stage, says, started
 from tests.xenstore_sim.store.test_control import lines
 from xenstore_sim.store.daemon import Settings
+from xenstore_sim.store.quotas import QuotaError, Quotas
 from xenstore_sim.wire.compat import COMPAT_4_17, COMPAT_4_20, COMPAT_4_22, Compat
 from xenstore_sim.wire.messages import (
     Control,
@@ -148,3 +149,12 @@ def test_set_quota_of_4_22_takes_zero_for_none() -> None:
         says(stage.dom0, NO_TX, GetQuota(DomId(3), "watches"), Text("0")),
         says(stage.dom0, NO_TX, Control(("quota", "set", "watches", "0")), Errno.EINVAL),
     )
+
+
+@pytest.mark.parametrize(("field", "value"), [("nodes", 2**32), ("soft_memory", -1)])
+def test_a_bound_that_no_stream_can_carry_is_refused_when_it_is_given(
+    field: str, value: int
+) -> None:
+    with pytest.raises(QuotaError, match=rf"{value}: give 0 for no bound, 4294967295 at most"):
+        Quotas(**{field: value})
+    assert Quotas(nodes=2**32 - 1).nodes == 2**32 - 1
