@@ -32,15 +32,7 @@ _DOM0: Final = Identity(DOM0)
 class Daemon:
     """Every call that returns commands wants them carried out, in order, before the next call."""
 
-    __slots__ = (
-        "_expiry",
-        "_fault_log",
-        "_injector",
-        "_plan",
-        "_service",
-        "last_conn",
-        "world",
-    )
+    __slots__ = ("_expiry", "_fault_log", "_injector", "_plan", "_service", "last_conn", "world")
 
     def __init__(
         self,
@@ -73,12 +65,11 @@ class Daemon:
         spared: no injected fault meets it.
         """
         world = self.world
-        if domid is not None and (
-            domid in world.by_domain or world.domains.introduced(domid) is None
-        ):
+        domain = None if domid is None else world.domains.introduced(domid)
+        if domid is not None and (domid in world.by_domain or domain is None):
             world.counters.refused_connections += 1
             return None
-        identity = _DOM0 if domid is None else self._identity(domid)
+        identity = _DOM0 if domain is None else Identity(domain.domid, domain.target)
         self.last_conn = ConnId(self.last_conn + 1)
         account = world.accounts.of(identity.domid)
         conn = Connection(self.last_conn, identity, account, ring=ring, spared=spared)
@@ -87,10 +78,6 @@ class Daemon:
         if domid is not None:
             world.by_domain[domid] = self.last_conn
         return self.last_conn
-
-    def _identity(self, domid: DomId) -> Identity:
-        domain = self.world.domains.get(domid)
-        return Identity(domid, None if domain is None else domain.target)
 
     def feed(self, conn_id: ConnId, data: bytes) -> tuple[Command, ...]:
         """Take what a client sent, in portions of any size.
@@ -113,20 +100,10 @@ class Daemon:
         request of dom0 in its usual form, or something else goes on. What comes of the request
         besides is among the next `commands`.
         """
-        world = self.world
-        conn = world.connections.get(conn_id)
-        if (
-            conn is None
-            or conn.outbox.waiting
-            or conn.decoder.buffered
-            or conn.held
-            or not conn.identity.privileged
-            or self._injector is not None
-            or world.log.io
-            or world.notifier.deaf
-        ):
+        conn = self.world.connections.get(conn_id)
+        if conn is None or self._injector is not None:
             return None
-        return reply_at_once(world, conn, data)
+        return reply_at_once(self.world, conn, data)
 
     def keep(self, conn_id: ConnId, reply: bytes, sent: int) -> None:
         """Of what `reply_at_once` gave only so many bytes are sent: the rest is output."""
@@ -320,12 +297,8 @@ class Daemon:
         reason: in ASCII; of a long one its end is told.
         """
         asker = self.world.live_update.failed()
-        conn = None if asker is None else self.world.connections.get(asker.conn)
-        if asker is not None and conn is not None:
-            conn.held = False
-            conn.outbox.put_reply(asker.reply(reason))
-            self.world.notifier.woken[conn.id] = conn.send
-            self._service.handle(conn)
+        if asker is not None:
+            self._service.release(asker.conn, asker.reply(reason))
         return self._service.commands()
 
     # -- the hypervisor

@@ -68,10 +68,17 @@ _SHORT: Final = {number: row.short for number, row in _ROWS.items() if row.short
 def reply_at_once(world: World, conn: Connection, request: bytes) -> bytes | None:
     """The reply to one whole request of dom0 in its usual form; None: nothing is done.
 
-    Empty: the reply waits in the outbox, behind events of its own making. request: as it was sent,
-    of a client that nothing is left of and nothing waits for.
+    Empty: the reply waits in the outbox, behind events of its own making.
     """
-    if len(request) < HEADER_SIZE:
+    if (
+        not conn.identity.privileged
+        or conn.outbox.waiting
+        or conn.decoder.buffered
+        or conn.held
+        or world.log.io
+        or world.notifier.deaf
+        or len(request) < HEADER_SIZE
+    ):
         return None
     type_, req_id, tx_id, length = HEADER.unpack_from(request)
     short = _SHORT.get(type_)

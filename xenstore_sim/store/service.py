@@ -70,6 +70,15 @@ class Service:
                     note_stall(self._world, conn)
                 self._stalled[conn.id] = None
 
+    def release(self, conn_id: ConnId, reply: bytes) -> None:
+        """Answer the request that this client is held for, and those behind it."""
+        conn = self._world.connections.get(conn_id)
+        if conn is not None:
+            conn.held = False
+            conn.outbox.put_reply(reply)
+            self._world.notifier.woken[conn.id] = conn.send
+            self.handle(conn)
+
     def violate(self, conn: Connection) -> None:
         """End a connection whose client broke the protocol; a ring is ignored instead."""
         self._world.counters.violations += 1
