@@ -264,8 +264,9 @@ class Daemon:
         world = self.world
         world.commands += (OpenDomain(each.domid) for each in world.domains if each.introduced)
         for conn in tuple(world.connections.values()):
+            # Even with nothing to send: the shell is to look whether to read from it.
+            world.notifier.woken[conn.id] = conn.send
             if len(conn.outbox):
-                world.notifier.woken[conn.id] = conn.send
                 # It waits from now on, whatever it waited before.
                 self._expiry.blocked(conn)
             self._service.handle(conn)

@@ -136,8 +136,10 @@ def test_requests_that_wait_for_their_causes_to_be_read_still_wait() -> None:
         stage.daemon.feed(dom1.conn, request)
         stage.take(dom1)
     assert not stage.daemon.wants_input(dom1.conn)
+    stage.commands.clear()
     hand_on(stage)
     assert not stage.daemon.wants_input(dom1.conn)
+    assert Send(dom1.conn) in stage.commands, "a shell that knows nothing would read from it"
     # The other two are handled as the first are finished.
     assert len(readable(stage.take(dom2))) == 4
     stage.take(dom1)
