@@ -74,7 +74,7 @@ async def test_a_slow_answer_comes_when_a_live_update_fails(
     settings = Settings(faults=FaultPlan.parse("slow=1,slow_s=60,op=WRITE"))
     failed: list[str] = []
     replacement = partial(
-        Replacement, nursery, SignalQueue(()), lambda reason, *, moved: failed.append(reason)
+        Replacement, nursery, SignalQueue(()), lambda reason, *, moved: failed.append(reason), None
     )
     handle: ServerHandle = await nursery.start(
         partial(serve, tmp_path, settings=settings, replacement=replacement)
