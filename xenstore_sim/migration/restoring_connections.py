@@ -26,7 +26,7 @@ from xenstore_sim.store.access import Identity
 from xenstore_sim.store.call import World
 from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.node import Node
-from xenstore_sim.store.outbox import Unfinished
+from xenstore_sim.store.outbox import EVENT_BYTES_TOLD, Unfinished
 from xenstore_sim.store.session_ops import fresh_transaction
 from xenstore_sim.store.transactions import UNCOMMITTED, Access
 from xenstore_sim.store.watches import ConnId
@@ -103,6 +103,9 @@ def _fill(
     causes = dict(state.causes)
     replied = set()
     unsent = len(state.sent)
+    if unsent + len(record.unsent) > EVENT_BYTES_TOLD:
+        # The other program told of it.
+        conn.outbox.told()
     for index, packet in enumerate(_packets(record, state)):
         number = causes.get(index)
         cause = None if number is None else requests.get(number)

@@ -66,6 +66,8 @@ class Counters:
     events_expired: int = 0
     conflicts: int = 0
     slow_clients: int = 0
+    unread: int = 0
+    """Clients for whom much waited; they may have read it since."""
     violations: int = 0
     events_lost: int = 0
     soft_quota_warnings: int = 0

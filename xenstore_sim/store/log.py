@@ -121,6 +121,14 @@ class Log:
             self._write(f"* {text}")
         self._file.say(text)
 
+    def say_seldom(self, text: str, times: int) -> None:
+        """The same of what happens for this time: the first, the second, the fourth and so on.
+
+        Clients can make it happen as often as they like, and must not fill their host's log.
+        """
+        if not times & (times - 1):
+            self.say(text if times == 1 else f"{text}, for the {times}. time")
+
     def report(self, path: str | None, text: str) -> bool:
         """Add a text to a file, None: to that of the log; whether it could be written."""
         return self._file.append(path, text)

@@ -51,10 +51,9 @@ def grow(world: World, domid: DomId, more: int, errno: Errno = Errno.ENOMEM) -> 
     if above and not account.above_soft:
         world.counters.soft_quota_warnings += 1
         account.warnings += 1
-        _warn(
-            world,
-            account.warnings,
+        world.log.say_seldom(
             f"domain {domid} takes {used} bytes of memory, its soft quota is {quotas.soft_memory}",
+            account.warnings,
         )
     account.above_soft = above
 
@@ -65,16 +64,8 @@ def note_stall(world: World, conn: Connection) -> None:
     used = memory_of_connection(world, conn)
     if bound and used >= bound:
         conn.account.stalls += 1
-        _warn(
-            world,
-            conn.account.stalls,
+        world.log.say_seldom(
             f"domain {conn.identity.domid} takes {used} bytes of memory, its quota is {bound}:"
             " its requests wait until it takes what is sent to it",
+            conn.account.stalls,
         )
-
-
-def _warn(world: World, times: int, text: str) -> None:
-    """Tell the first time, the second, the fourth and so on: a domain can go above its quota and
-    below as often as it likes, and must not fill its host's log."""
-    if not times & (times - 1):
-        world.log.say(text if times == 1 else f"{text}, for the {times}. time")

@@ -12,7 +12,7 @@ from xenstore_sim.store.connection import Connection
 from xenstore_sim.store.counters import Counters
 from xenstore_sim.store.log import Log
 from xenstore_sim.store.node import Node
-from xenstore_sim.store.outbox import Outbox, Put, Unfinished
+from xenstore_sim.store.outbox import EVENT_BYTES_MAX, Outbox, Put, Unfinished
 from xenstore_sim.store.tree import Tree
 from xenstore_sim.store.watches import ConnId, Watch, Watches
 from xenstore_sim.wire.layout import HEADER, PAYLOAD_MAX, Packet
@@ -195,8 +195,24 @@ class Notifier:
             self.woken[conn.id] = conn.send
         elif put is Put.SUPPRESSED:
             self._counters.events_suppressed += 1
+        elif put is Put.UNREAD:
+            self._tell_of(conn)
+            self._queue(conn, packet, payload, always=always)
         else:
             self.deaf[conn.id] = None
+
+    def _tell_of(self, conn: Connection) -> None:
+        """The client lets much wait: name it and what it watches most in vain."""
+        conn.outbox.told()
+        self._counters.unread += 1
+        watches = self._watches.of(conn.id)
+        storm = max(watches, key=lambda watch: watch.fired, default=None)
+        why = "" if storm is None else f"; its watch on {storm.path} fired {storm.fired} times"
+        self._log.say_seldom(
+            f"{conn.name} does not read: {conn.outbox.waiting} bytes wait for it, at"
+            f" {EVENT_BYTES_MAX} its connection is ended{why}",
+            self._counters.unread,
+        )
 
 
 def _encoded(event: WatchEvent) -> tuple[bytes, bytes]:

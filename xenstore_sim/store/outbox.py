@@ -10,6 +10,8 @@ REPLY_BYTES_MAX: Final = 64 * 1024
 """Waiting bytes from which on no more requests are taken from this client."""
 EVENT_BYTES_MAX: Final = 4 * 1024 * 1024
 """Waiting bytes from which on an event finds no room: the client does not read."""
+EVENT_BYTES_TOLD: Final = 1024 * 1024
+"""Waiting bytes from which on the operator is to hear of the client, once."""
 PACKETS_AT_ONCE: Final = 256
 
 
@@ -19,6 +21,8 @@ class Put(Enum):
     QUEUED = auto()
     SUPPRESSED = auto()
     """The same event waits already."""
+    UNREAD = auto()
+    """Nothing is done: so much waits that somebody is to be told, before `told`."""
     NO_ROOM = auto()
 
 
@@ -26,6 +30,7 @@ class Put(Enum):
 _QUEUED: Final = Put.QUEUED
 _SUPPRESSED: Final = Put.SUPPRESSED
 _NO_ROOM: Final = Put.NO_ROOM
+_UNREAD: Final = Put.UNREAD
 
 
 class Unfinished:
@@ -64,6 +69,7 @@ class Outbox:
         "_gone",
         "_keys",
         "_packets",
+        "_room",
         "_taken",
         "replies",
         "unfinished",
@@ -74,6 +80,7 @@ class Outbox:
         self._packets: deque[bytes] = deque()
         self._keys: deque[_Key] = deque()
         self._event_keys: set[bytes] = set()
+        self._room = EVENT_BYTES_TOLD
         self._caused = 0
         """Events that requests of others wait for."""
         self.waiting = 0
@@ -117,8 +124,8 @@ class Outbox:
         """
         if key in self._event_keys and not always:
             return _SUPPRESSED
-        if self.waiting + len(packet) > EVENT_BYTES_MAX:
-            return _NO_ROOM
+        if self.waiting + len(packet) > self._room:
+            return _NO_ROOM if self._room == EVENT_BYTES_MAX else _UNREAD
         self._packets.append(packet)
         self._event_keys.add(key)
         self.waiting += len(packet)
@@ -129,6 +136,10 @@ class Outbox:
             self._caused += 1
             cause.wait()
         return _QUEUED
+
+    def told(self) -> None:
+        """Somebody knows how much waits."""
+        self._room = EVENT_BYTES_MAX
 
     def pending(self, most: int = PACKETS_AT_ONCE) -> bytes:
         """The bytes to be sent next, in order; of a long queue only its first packets.

@@ -142,7 +142,13 @@ class Service:
 
     def _end_deaf(self) -> None:
         for conn_id in tuple(self._world.notifier.deaf):
-            self._world.counters.slow_clients += 1
+            world = self._world
+            world.counters.slow_clients += 1
+            conn = world.connections[conn_id]
+            world.log.say_seldom(
+                f"{conn.name} is ended: it did not read, {conn.outbox.waiting} bytes waited",
+                world.counters.slow_clients,
+            )
             self._end(conn_id)
 
     def _end(self, conn_id: ConnId) -> None:

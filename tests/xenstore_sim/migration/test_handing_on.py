@@ -14,6 +14,7 @@ from xenstore_sim.migration.saving import Answered, Sockets
 from xenstore_sim.store.commands import Send
 from xenstore_sim.store.daemon import Daemon, Settings
 from xenstore_sim.store.faults import FaultPlan
+from xenstore_sim.store.outbox import EVENT_BYTES_TOLD
 from xenstore_sim.store.quotas import Quotas
 from xenstore_sim.wire import messages as m
 from xenstore_sim.wire.compat import COMPAT_4_22, RELEASES
@@ -191,6 +192,22 @@ def test_what_was_counted_about_a_domain_is_not_told_as_if_it_were_new() -> None
     hand_on(stage)
     after = stage.daemon.world.accounts.of(DomId(1))
     assert (after.stalls, after.warnings, after.most["nodes"]) == (5, 3, 7)
+
+
+def test_much_that_waits_is_handed_on_whole() -> None:
+    stage = Stage()
+    other = stage.connect()
+    for number in range(100):
+        token = b"%d" % number + bytes(b"x" * 3900)
+        stage.converse(
+            says(other, NO_TX, m.Watch("/", Token(token), None), m.Ok(), event("/", token))
+        )
+    for number in range(4):
+        stage.ask(stage.dom0, NO_TX, m.Write(f"/{number}", b""))
+    waiting = stage.daemon.world.connections[other.conn].outbox.waiting
+    assert waiting > EVENT_BYTES_TOLD
+    hand_on(stage)
+    assert len(stage.take(other)) == waiting
 
 
 # -- any conversation

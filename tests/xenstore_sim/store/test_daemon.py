@@ -1,10 +1,13 @@
 """The daemon's border: portions, oversize, those who do not read, and whole fuzzed sessions."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.xenstore_sim.conversations import NO_TX, Raw, Stage, event, hears, readable, says
+from tests.xenstore_sim.store.kept_log import KeptLog
 from tests.xenstore_sim.strategies import REQUESTS
 from xenstore_sim.store.daemon import Settings
 from xenstore_sim.store.quotas import Quotas
@@ -85,8 +88,9 @@ def test_dom0_is_served_until_its_answers_fill_the_queue() -> None:
     assert len(readable(stage.take(stage.dom0))) == 40
 
 
-def test_who_does_not_read_its_events_is_ended_and_counted() -> None:
-    stage = Stage()
+def test_who_does_not_read_its_events_is_told_of_and_then_ended_and_counted() -> None:
+    log = KeptLog()
+    stage = Stage(log=log)
     deaf = stage.connect()
     for number in range(100):
         token = b"%d" % number + bytes(b"x" * 3900)
@@ -97,6 +101,11 @@ def test_who_does_not_read_its_events_is_ended_and_counted() -> None:
         stage.send(stage.dom0, NO_TX, Write(f"/{number}", b""))
     assert stage.closed == [deaf.conn]
     assert stage.daemon.statistics().slow_clients == 1
+    assert [re.sub(r"\d{6,}", "N", line) for line in log.said] == [
+        f"{deaf.name}#2 does not read: N bytes wait for it, at N its connection is ended;"
+        " its watch on / fired 3 times",
+        f"{deaf.name}#2 is ended: it did not read, N bytes waited",
+    ]
     assert stage.daemon.statistics().watches == 0
     stage.converse(says(stage.dom0, NO_TX, Read("/0"), Value(b"")), hears(stage.dom0))
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xenstore_sim.store.outbox import EVENT_BYTES_MAX, REPLY_BYTES_MAX, Outbox, Put, Unfinished
+from xenstore_sim.store.outbox import (
+    EVENT_BYTES_MAX,
+    EVENT_BYTES_TOLD,
+    REPLY_BYTES_MAX,
+    Outbox,
+    Put,
+    Unfinished,
+)
 
 PACKETS = st.lists(st.tuples(st.booleans(), st.binary(min_size=1, max_size=9)), max_size=12)
 
@@ -50,6 +57,11 @@ def test_events_find_no_room_beyond_the_bound_and_replies_wait_before() -> None:
     while not outbox.full:
         assert outbox.put_event(big, b"%d" % len(outbox)) is Put.QUEUED
     assert len(outbox) == REPLY_BYTES_MAX
+    while outbox.put_event(big, b"%d" % len(outbox)) is Put.QUEUED:
+        pass
+    assert len(outbox) == EVENT_BYTES_TOLD
+    assert outbox.put_event(big, b"%d" % len(outbox)) is Put.UNREAD
+    outbox.told()
     while outbox.put_event(big, b"%d" % len(outbox)) is Put.QUEUED:
         pass
     assert len(outbox) == EVENT_BYTES_MAX
