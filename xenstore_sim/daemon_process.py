@@ -41,6 +41,8 @@ class Place:
 
 async def run(place: Place, settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises: what `serve` and the readiness raise."""
+    # Who starts us may have it ignored, and the status of a child of ours would be lost.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with SignalQueue(_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             pid_file = None if place.pid_file is None else PidFile(place.pid_file)

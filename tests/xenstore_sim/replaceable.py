@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
@@ -65,14 +65,17 @@ class Replaceable:
 
 @asynccontextmanager
 async def replaceable(
-    rundir: Path, *options: str, deadline_s: float = DEADLINE_S
+    rundir: Path,
+    *options: str,
+    deadline_s: float = DEADLINE_S,
+    command: Sequence[str] = COMMAND,
 ) -> AsyncIterator[Replaceable]:
     """A daemon that serves; it must be there at the end, and end in order.
 
-    deadline_s: of the whole block.
+    deadline_s: of the whole block. command: what starts it.
     """
     process = await trio.lowlevel.open_process(
-        [*COMMAND, "--rundir", str(rundir), *options], stderr=PIPE
+        [*command, "--rundir", str(rundir), *options], stderr=PIPE
     )
     daemon = Replaceable(process, rundir)
     try:

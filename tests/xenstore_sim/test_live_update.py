@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.xenstore_sim.replaceable import TOOK_OVER, Replaceable, replaceable
+from tests.xenstore_sim.replaceable import COMMAND, TOOK_OVER, Replaceable, replaceable
 from tests.xenstore_sim.ring.raw_guest import raw_guest
 from xenstore_sim.client import Client
 from xenstore_sim.ring.page import Field
@@ -350,6 +350,19 @@ async def test_requests_behind_the_one_that_asks_are_answered_by_the_other_progr
                     replies.append((packet.req_id, packet.payload))
         assert replies == [(1, b"OK\0"), (2, b"OK\0"), (3, b"/local/domain/7\0"), (4, b"OK\0")]
         assert await daemon.line() == TOOK_OVER
+
+
+HEEDLESS = """import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+os.execv(sys.argv[1], sys.argv[1:])"""
+"""Starts a program whose children nobody is to wait for, as some shells and supervisors do."""
+
+
+async def test_who_starts_the_daemon_need_not_care_for_its_children(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", HEEDLESS, *COMMAND)
+    async with replaceable(tmp_path, command=command) as daemon:
+        for _ in range(2):
+            await daemon.renew()
 
 
 async def test_files_and_the_names_of_sockets_stay(tmp_path: Path) -> None:
