@@ -34,7 +34,7 @@ def acceptance(size: int) -> str:
 async def refusal(command: Sequence[str], state: Callable[[], bytes]) -> str | None:
     """Why the program would not go on with the state, in ASCII; None: it would.
 
-    state: called in the copy; it may raise nothing but OSError. Raises: OSError.
+    state: called in the copy; it may raise nothing but OSError and ValueError. Raises: OSError.
     """
     with _Child(command, state) as child:
         said = None
@@ -122,5 +122,8 @@ def _become(command: Sequence[str], state: Callable[[], bytes], says: int) -> No
             os.execv(command[0], [*command, CHECK_OPTION, str(fd)])
     except OSError as error:
         os.write(2, f"\n{error.strerror or error}: {error.filename or command[0]}".encode())
+    except ValueError as error:
+        # Such as a name that is not UTF-8.
+        os.write(2, f"\nthe state cannot be written: {error}".encode(errors="backslashreplace"))
     finally:
         os._exit(_NOT_STARTED)

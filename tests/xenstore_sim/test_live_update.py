@@ -365,6 +365,15 @@ async def test_who_starts_the_daemon_need_not_care_for_its_children(tmp_path: Pa
             await daemon.renew()
 
 
+async def test_a_name_that_no_state_can_carry_is_told(tmp_path: Path) -> None:
+    async with replaceable(tmp_path, "-T", "log\udcff") as daemon:
+        daemon.process.send_signal(signal.SIGUSR2)
+        said = await daemon.line()
+        assert said.startswith("xenstore-sim: no live update: ")
+        assert "status 127: the state cannot be written: " in said
+        assert "surrogates not allowed" in said
+
+
 async def test_files_and_the_names_of_sockets_stay(tmp_path: Path) -> None:
     pid_file, log, state = tmp_path / "pid", tmp_path / "log", tmp_path / "state"
     run = tmp_path / "run"
