@@ -14,7 +14,7 @@ from toolstack.config import GuestConfig
 from toolstack.isolation.result import Result
 from toolstack.isolation.stubdom.order import Place
 from toolstack.isolation.xen import table
-from toolstack.isolation.xen.judge import Cell, Judgement, cells
+from toolstack.isolation.xen.judge import Cell, Judgement, cells, places_of_a_stub_domain
 from toolstack.isolation.xen.outside import Seen, harm, look, written_in
 from toolstack.isolation.xen.scene import Scene, scene
 from toolstack.isolation.xen.simulated import Simulated, simulated
@@ -70,11 +70,9 @@ async def examine_xen(
 
         heard = await from_a_stub_domain(stage, after, opening)
     results.update(heard.results)
-    places = [Place.STUB_DOMAIN, Place.XEN_ALONE, Place.PROCESS]
-    if heard.reloaded is None or not heard.reloaded.through:
-        places.remove(Place.XEN_ALONE)
-    if opening is not None:
-        places.remove(Place.PROCESS)
+    places = [*places_of_a_stub_domain(heard.reloaded)]
+    if opening is None:
+        places.append(Place.PROCESS)
     judged: tuple[Cell, ...] = cells(results, places, beside)
     return Judgement(judged, heard.reloaded, tuple(found), time.monotonic() - started)
 

@@ -69,7 +69,7 @@ class Judgement:
 
     cells: tuple[Cell, ...]
     reloaded: Result | None
-    """whether root in the stub domain could take Linux's limit away"""
+    """whether root in the stub domain could take Linux's limit away; None: not told"""
     harm: tuple[str, ...]
     seconds: float
 
@@ -80,6 +80,17 @@ class Judgement:
 
     def with_verdict(self, verdict: Verdict) -> Sequence[Cell]:
         return tuple(cell for cell in self.cells if cell.verdict is verdict)
+
+
+def places_of_a_stub_domain(reloaded: Result | None) -> tuple[Place, ...]:
+    """Where its root stood, as far as it did not say otherwise.
+
+    reloaded: whether it could take Linux's limit away. None: that was not told, and what would
+    have been tried without the limit is judged as all that is not told: as no proof.
+    """
+    if reloaded is None or reloaded.through:
+        return (Place.STUB_DOMAIN, Place.XEN_ALONE)
+    return (Place.STUB_DOMAIN,)
 
 
 def cells(

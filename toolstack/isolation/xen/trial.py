@@ -44,7 +44,7 @@ class Heard:
 
     results: dict[Key, Result] = field(default_factory=dict)
     reloaded: Result | None = None
-    """whether root could load Linux's privcmd without its limit; None: not tried"""
+    """whether root could load Linux's privcmd without its limit; None: not told"""
     over: trio.Event = field(default_factory=trio.Event)
     last_words: str = ""
 

@@ -15,7 +15,7 @@ from toolstack.isolation.stubdom.attempt import Group
 from toolstack.isolation.stubdom.attempts import ATTEMPTS
 from toolstack.isolation.stubdom.order import WORD, Place, Whom
 from toolstack.isolation.verdict import Verdict
-from toolstack.isolation.xen.judge import Cell, Judgement, cells
+from toolstack.isolation.xen.judge import Cell, Judgement, cells, places_of_a_stub_domain
 from toolstack.isolation.xen.simulated import Simulated
 from toolstack.isolation.xen.table import as_json, show
 from toolstack.isolation.xen.trial import Heard, Key
@@ -172,3 +172,14 @@ def test_a_limit_that_root_cannot_take_away_is_said_to_have_stayed() -> None:
     )
     assert judgement.well
     assert "xen-privcmd could not be loaded without its limit: EPERM" in shown(judgement)
+
+
+def test_what_xen_alone_stops_is_unknown_where_nobody_told_that_the_limit_is_gone() -> None:
+    found = cells(all_well(), places_of_a_stub_domain(REFUSED), SIMULATED)
+    assert {cell.place for cell in found} == {STUB}
+    alone = (Place.XEN_ALONE, "read RAM", Whom.BYSTANDER)
+    lost = cells(all_well() | {alone: DONE}, places_of_a_stub_domain(None), SIMULATED)
+    assert not Judgement(lost, None, (), 1.0).well
+    untold = {key: what for key, what in all_well().items() if key[0] is not Place.XEN_ALONE}
+    ended = cells(untold, places_of_a_stub_domain(None), SIMULATED)
+    assert {cell.verdict for cell in ended if cell.place is Place.XEN_ALONE} == {Verdict.HUNG}
