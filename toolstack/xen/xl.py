@@ -42,7 +42,8 @@ class Xl:
         """Builds the domain that the file `config` describes; nobody waits for its end.
 
         lock: a descriptor that xl holds, and nothing that it leaves running, also if we are killed.
-        Raises: XlFailed with xl's words; HypervisorError if xl did not answer, and it may exist.
+        Raises: XlFailed with xl's words; HypervisorError if xl was killed or did not answer, and it
+        may exist.
         """
         await self._run(CREATE_S, lock, "create", "-p", "-e", config)
 
@@ -65,6 +66,10 @@ class Xl:
             raise HypervisorError(f"{self.program}: {error.strerror}") from error
         if ended is None:
             raise HypervisorError(f"`xl {words[0]}` did not end within {limit_s:g} s")
+        if ended.status < 0:
+            raise HypervisorError(
+                f"`xl {words[0]}` was killed (signal {-ended.status}): {_shown(ended.stdout)}"
+            )
         if ended.status != 0:
             raise XlFailed(
                 f"`xl {words[0]}` failed (status {ended.status}): {_shown(ended.stdout)}"

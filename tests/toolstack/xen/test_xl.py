@@ -55,6 +55,15 @@ async def test_a_failure_has_its_reason_and_its_last_words(tmp_path: Path) -> No
     )
 
 
+async def test_one_that_was_killed_did_not_fail_by_itself(tmp_path: Path) -> None:
+    xl = program(tmp_path, "echo 'Parsing config'; kill -KILL $$")
+    with pytest.raises(
+        HypervisorError, match=r"`xl create` was killed \(signal 9\): Parsing config"
+    ) as killed:
+        await xl.create_paused("/guest.cfg", DEVNULL)
+    assert not isinstance(killed.value, XlFailed)
+
+
 async def test_a_program_that_cannot_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(HypervisorError, match=r"/xl: No such file"):
         await Xl(str(tmp_path / "xl")).destroy(5, DEVNULL)
