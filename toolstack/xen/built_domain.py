@@ -50,14 +50,20 @@ class Builder:
         """
         identity = home.uuid
         self._require_free(name, identity)
-        ours = True
+        # Nobody else has a fresh uuid. Of another one's, a domain may appear at any time.
+        ours = fresh
         try:
+            home.note(Note(None, fresh))
+            file = trio.Path(home.path, "domain.cfg")
+            await file.write_bytes(config.encode("utf-8", "surrogateescape"))
             try:
-                home.note(Note(None, fresh))
-                await self._build(config, home)
+                ours = True
+                # To its end, even if we are cancelled: half a domain is nobody's.
+                with trio.CancelScope(shield=True):
+                    await self.xl.create_paused(str(file), home.lock)
             except XlFailed:
-                # It took away what it had built; who has the uuid now, another one made.
-                ours = False
+                # It took away what it had built; who has a uuid of others' now, another made.
+                ours = fresh
                 raise
             info = self.libxc.find(identity)
             if info is None:
@@ -74,13 +80,6 @@ class Builder:
                 f'domain {taken.domid} has the uuid {identity} of "{name}" already: destroy it '
                 f"(`xl destroy {taken.domid}`), or write another uuid"
             )
-
-    async def _build(self, config: str, home: DomainDirectory) -> None:
-        file = trio.Path(home.path, "domain.cfg")
-        await file.write_bytes(config.encode("utf-8", "surrogateescape"))
-        # To its end, even if we are cancelled: half a domain is nobody's.
-        with trio.CancelScope(shield=True):
-            await self.xl.create_paused(str(file), home.lock)
 
     async def _clear_away(self, home: DomainDirectory, *, ours: bool) -> None:
         """Whatever goes wrong here is told, and does not take the place of an earlier error."""

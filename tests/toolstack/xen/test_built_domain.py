@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import cast
 from uuid import UUID
 
@@ -14,9 +15,11 @@ import trio.testing
 
 from handoff.addresses import MIB
 from handoff.errors import HypervisorError, RunDirectoryBusy
+from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder
 from tests.toolstack.xen.fakes import DOMID, FakeXen, FakeXl, fake_xen, hvm_info
 from toolstack.xen.built_domain import Builder
+from toolstack.xen.domain_directory import DomainDirectory, Note
 from toolstack.xen.libxc import Libxc
 from toolstack.xen.xl import CREATE_S, Xl, XlFailed
 
@@ -35,9 +38,9 @@ def builder(xen: FakeXen, progress: Recorder, xl: FakeXl | None = None) -> Build
 
 
 @asynccontextmanager
-async def built(builder: Builder, name: str) -> AsyncIterator[None]:
+async def built(builder: Builder, name: str, *, fresh: bool = True) -> AsyncIterator[None]:
     with builder.directory(IDENTITY) as home:
-        async with builder.domain(name, CONFIG, home):
+        async with builder.domain(name, CONFIG, home, fresh=fresh):
             yield
 
 
@@ -77,9 +80,44 @@ class XlOvertaken(FakeXl):
 async def test_a_domain_that_another_program_built_meanwhile_is_left_alone(xen: FakeXen) -> None:
     xl, progress = XlOvertaken(xen.libxc), Recorder()
     with pytest.raises(HypervisorError, match="already exists"):
-        async with built(builder(xen, progress, xl), "taken"):
+        async with built(builder(xen, progress, xl), "taken", fresh=False):
             pytest.fail("it is another's")
     assert xl.said == ["create"]
+    assert DOMID in xen.libxc.domains
+    assert [f"`xl destroy {DOMID}`" in warning for warning in progress.warnings] == [True]
+
+
+async def test_what_xl_could_not_take_away_is_destroyed_where_nobody_else_has_the_uuid(
+    xen: FakeXen,
+) -> None:
+    xl, progress = XlOvertaken(xen.libxc), Recorder()
+    with pytest.raises(HypervisorError, match="already exists"):
+        async with built(builder(xen, progress, xl), "half", fresh=True):
+            pytest.fail("xl did not build it")
+    assert xl.said == ["create", f"destroy {DOMID}"]
+    assert progress.warnings == []
+
+
+@dataclass(frozen=True, slots=True)
+class FullDirectory(DomainDirectory):
+    """No note can be written in it, and meanwhile another program builds a domain."""
+
+    xen: FakeXen
+
+    def note(self, note: Note) -> None:
+        self.xen.libxc.domains[DOMID] = FakeDomain(self.uuid)
+        raise HypervisorError("no space left")
+
+
+async def test_a_domain_that_appears_before_xl_is_started_is_left_alone(xen: FakeXen) -> None:
+    progress = Recorder()
+    builds = builder(xen, progress)
+    with builds.directory(IDENTITY) as home:
+        full = FullDirectory(home.path, home.uuid, home.lock, xen)
+        with pytest.raises(HypervisorError, match="no space left"):
+            async with builds.domain("taken", CONFIG, full, fresh=False):
+                pytest.fail("it is another's")
+    assert xen.xl.said == []
     assert DOMID in xen.libxc.domains
     assert [f"`xl destroy {DOMID}`" in warning for warning in progress.warnings] == [True]
 
