@@ -73,7 +73,7 @@ class Leftovers:
         if note is not None:
             await self._destroy(home, note)
             if note.domid is not None:
-                await self._remove_nodes(note.domid)
+                await self._remove_nodes(home, note.domid)
         home.remove()
         self.tell(f"removed {home.path}")
 
@@ -99,10 +99,12 @@ class Leftovers:
         # The toolstack was killed before xl was done. The ROM's name is an argument of QEMU's.
         return str(home.path) in await self.xl.configuration(info.domid)
 
-    async def _remove_nodes(self, domid: DomId) -> None:
+    async def _remove_nodes(self, home: DomainDirectory, domid: DomId) -> None:
         """Those of a device model in dom0, unless a later domain of this number has them."""
         keys = HandoffKeys(DOM0, domid)
-        if self.libxc.domain(domid) is not None:
+        there = self.libxc.domain(domid)
+        # Ours stays, dying, as long as somebody maps its RAM.
+        if there is not None and there.uuid != home.uuid:
             return
         with trio.fail_after(ANSWER_S):
             if await self.client.exists(keys.home):

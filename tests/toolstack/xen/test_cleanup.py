@@ -15,7 +15,7 @@ from handoff.errors import HypervisorError
 from handoff.keys import HandoffKeys
 from tests.contract.fake_libxc import FakeDomain
 from tests.toolstack.fakes import Recorder
-from tests.toolstack.xen.fakes import DOMID, FakeXen, fake_xen, hvm_info
+from tests.toolstack.xen.fakes import DOMID, FakeXen, FakeXl, fake_xen, hvm_info
 from toolstack.store import Store
 from toolstack.xen.built_domain import Builder
 from toolstack.xen.cleanup import Leftovers
@@ -130,6 +130,22 @@ async def test_the_nodes_of_a_device_model_in_dom0_go_also_without_the_domain(sc
     assert not await scene.store.client.exists(keys.home)
     assert await scene.store.client.exists(others.offer_state)
     assert f"removed {keys.home} in xenstore" in scene.told
+
+
+class XlThatLeavesItDying(FakeXl):
+    """Somebody maps the domain's RAM, so Xen still knows it."""
+
+    async def destroy(self, domid: int, lock: int) -> None:
+        self.libxc.domains[domid].flags = 1 << 0
+
+
+async def test_its_nodes_go_while_the_domain_is_dying(scene: Scene) -> None:
+    keys = HandoffKeys(DOM0, GUEST)
+    await scene.store.client.write(keys.offer_state, "1 published")
+    scene.left_behind(GUEST, Note(GUEST, fresh=True))
+    scene.xen.xl = XlThatLeavesItDying(scene.xen.libxc)
+    await scene.cleanup()
+    assert not await scene.store.client.exists(keys.home)
 
 
 async def test_nodes_of_a_later_domain_of_the_same_number_stay(scene: Scene) -> None:
