@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import trio
 
-from handoff.errors import ConfigError
+from handoff.errors import ConfigError, printable
 from toolstack.isolation.verdict import Verdict
 
 _BYTES_MAX: Final = 1 << 20
+_REASON_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,23 @@ async def simulated(earlier: Path | None) -> Mapping[str, Simulated]:
 
         return await simulate()
     try:
-        size = (await trio.Path(earlier).stat()).st_size
-        if size > _BYTES_MAX:
-            raise ConfigError(f"--beside: {earlier}: {size} bytes, at most {_BYTES_MAX}")
-        text = await trio.Path(earlier).read_text("utf-8")
+        async with await trio.open_file(earlier, "rb") as file:
+            text = await file.read(_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(f"--beside: {earlier}: {error.strerror}") from error
+    if len(text) > _BYTES_MAX:
+        raise ConfigError(f"--beside: {earlier}: longer than {_BYTES_MAX} bytes")
     try:
         return verdicts(text)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = printable(f"{type(error).__name__}: {error}", _REASON_MAX)
         raise ConfigError(
-            f"--beside: {earlier} is not what `toolstack isolation --json` writes: {error!r}"
+            f"--beside: {earlier} is not what `toolstack isolation --json` writes: {reason}"
         ) from error
 
 
-def verdicts(text: str) -> Mapping[str, Simulated]:
-    """Raises: ValueError, KeyError, TypeError."""
+def verdicts(text: bytes) -> Mapping[str, Simulated]:
+    """Raises: ValueError, KeyError, TypeError, RecursionError."""
     rows: list[dict[str, Any]] = json.loads(text)["attempts"]
     found = [Simulated(row["name"], str(row["outcome"]), Verdict(row["verdict"])) for row in rows]
     return {each.name: each for each in found}

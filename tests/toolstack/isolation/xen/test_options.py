@@ -51,18 +51,27 @@ async def test_what_the_simulation_said_is_found_by_name(tmp_path: Path) -> None
     assert found == {"fork": Simulated("fork", "EPERM", Verdict.STOPPED)}
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"attempts": [{}]}', '{"attempts": 7}'])
-async def test_a_file_of_something_else_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b'{"attempts": [{}]}', b'{"attempts": 7}', b'{"\xff' * 9999, b"[" * 99999],
+    ids=["empty", "list", "no row", "no rows", "no text", "deep"],
+)
+async def test_a_file_of_something_else_is_refused_by_its_name(
+    tmp_path: Path, content: bytes
+) -> None:
     file = tmp_path / "simulated.json"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match=r"simulated\.json is not what"):
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"simulated\.json is not what") as refused:
         await simulated(file)
+    assert len(str(refused.value)) < 400
 
 
 async def test_a_file_that_is_not_there_or_too_long_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "simulated.json"
     with pytest.raises(ConfigError, match="No such file"):
         await simulated(file)
+    with pytest.raises(ConfigError, match="longer than"):
+        await simulated(Path("/dev/zero"))
     file.write_bytes(bytes((1 << 20) + 1))
-    with pytest.raises(ConfigError, match="at most 1048576"):
+    with pytest.raises(ConfigError, match="longer than 1048576 bytes"):
         await simulated(file)
