@@ -54,8 +54,9 @@ class Builder:
         ours = fresh
         try:
             home.note(Note(None, fresh))
-            file = trio.Path(home.path, "domain.cfg")
-            await file.write_bytes(config.encode("utf-8", "surrogateescape"))
+            file = home.write("domain.cfg", config.encode("utf-8", "surrogateescape"))
+            # Who is interrupted already begins nothing that it cannot interrupt.
+            await trio.lowlevel.checkpoint()
             try:
                 ours = True
                 # To its end, even if we are cancelled: half a domain is nobody's.

@@ -48,18 +48,28 @@ class DomainDirectory:
     """descriptor, for whoever shall hold it on"""
 
     def link(self, file: Path) -> Path:
-        """Another name of `file`, in here: who is given it is known as ours by it."""
+        """Another name of `file`, in here: who is given it is known as ours by it.
+
+        Raises: HypervisorError.
+        """
         link = self.path / file.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(file)
+        with _writing(link):
+            link.unlink(missing_ok=True)
+            link.symlink_to(file)
         return link
 
+    def write(self, name: str, content: bytes) -> Path:
+        """A file of ours, whole or not at all. Raises: HypervisorError, as where /run is full."""
+        file, new = self.path / name, self.path / f"{name}.new"
+        with _writing(file):
+            new.write_bytes(content)
+            new.rename(file)
+        return file
+
     def note(self, note: Note) -> None:
-        """From here on the directory stays, whatever becomes of us."""
+        """From here on the directory stays, whatever becomes of us. Raises: HypervisorError."""
         whole = json.dumps({"domid": note.domid, "fresh": note.fresh})
-        new = self.path / f"{_NOTE}.new"
-        new.write_text(whole)
-        new.rename(self.path / _NOTE)
+        self.write(_NOTE, whole.encode("ascii"))
 
     def noted(self) -> Note | None:
         """Raises: HypervisorError if it is no note of ours."""
@@ -85,6 +95,15 @@ class DomainDirectory:
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """Raises: HypervisorError."""
+    try:
+        yield
+    except OSError as error:
+        raise HypervisorError(f"{file} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -128,3 +128,13 @@ def test_what_the_xl_of_a_killed_toolstack_still_holds_is_told_apart(base: Path)
         os.truncate(home.lock, 0)
         os.pwrite(home.lock, str(gone.pid).encode(), 0)
         assert abandoned(base, stack) == Abandoned((), (home.path,))
+
+
+def test_what_cannot_be_written_is_named(base: Path) -> None:
+    with domain_directory(base, IDENTITY) as home:
+        for name in ("domain.json", "domain.cfg"):
+            (home.path / f"{name}.new").symlink_to("/dev/full")
+        for write in (lambda: home.note(NOTE), lambda: home.write("domain.cfg", b"text")):
+            with pytest.raises(HypervisorError, match=r"domain\.\w+ cannot be written: No space"):
+                write()
+    assert list(base.iterdir()) == []
