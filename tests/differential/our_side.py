@@ -91,9 +91,19 @@ class OurSide:
             for who, conn in tuple(self._conns.items()):
                 if self._inputs[who] and self._daemon.wants_input(conn):
                     busy = True
-                    self._obey(self._daemon.feed(conn, self._inputs[who].popleft()))
+                    self._feed(who, conn, self._inputs[who].popleft())
                 if who in ready or who not in SOCKETS:
                     busy = self._pass_on(who, conn) or busy
+
+    def _feed(self, who: Who, conn: ConnId, message: bytes) -> None:
+        # As the event loop serves a socket whose client takes nothing of the reply yet.
+        reply = self._daemon.reply_at_once(conn, message) if who in SOCKETS else None
+        if reply is None:
+            self._obey(self._daemon.feed(conn, message))
+        else:
+            if reply:
+                self._daemon.keep(conn, reply, 0)
+            self._obey(self._daemon.commands())
 
     def _pass_on(self, who: Who, conn: ConnId) -> bool:
         packet = self._daemon.output(conn, 1)

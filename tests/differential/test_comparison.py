@@ -1,5 +1,7 @@
 """The comparison notices what it is made for."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.differential.comparison import Comparison
@@ -17,11 +19,16 @@ from tests.differential.steps import (
 )
 from tests.oracle.raw_client import ERROR, Message
 from tests.oracle.real_xenstored import RealXenstored
+from xenstore_sim.store import daemon
+from xenstore_sim.store.call import World
+from xenstore_sim.store.connection import Connection
+from xenstore_sim.store.dispatch import reply_at_once
 from xenstore_sim.store.quotas import Quotas
 from xenstore_sim.wire.ops import Op
 
 DOM1 = ring_of(1)
 DEFAULT = Bounds((), Quotas())
+WRITE = Request(Op.WRITE, b"/a\0v")
 PART = Request(Op.DIRECTORY_PART, b"/\x000\x00")
 
 
@@ -45,6 +52,52 @@ def test_a_reply_that_differs() -> None:
     ours = Bounds((), Quotas(watches=1))
     with pytest.raises(AssertionError, match=r"d1 at: d1: WATCH .*\n real: WATCH .*\n.*\n ours: E"):
         play(ours, *(Say(DOM1, (watch(b"/a", token),)) for token in (b"t", b"u", b"v")))
+
+
+def test_a_reply_at_once_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(world: World, conn: Connection, request: bytes) -> bytes | None:
+        reply = reply_at_once(world, conn, request)
+        return reply[:-1] + b"?" if reply else reply
+
+    monkeypatch.setattr(daemon, "reply_at_once", wrong)
+    with pytest.raises(AssertionError, match=r"ours: MKDIR .* b'OK\?'"):
+        play(DEFAULT)
+
+
+def test_a_reply_at_once_ahead_of_an_event_of_its_own_making(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def hasty(world: World, conn: Connection, request: bytes) -> bytes | None:
+        reply = reply_at_once(world, conn, request)
+        if reply != b"":
+            return reply
+        *events, (hasty_reply, _) = conn.outbox.packets()
+        conn.outbox.clear()
+        for event, _ in events:
+            conn.outbox.put_event(event, event)
+        return hasty_reply
+
+    monkeypatch.setattr(daemon, "reply_at_once", hasty)
+    with pytest.raises(AssertionError, match=r"real: WATCH_EVENT .*\n.*WRITE .*\n ours: WRITE"):
+        play(DEFAULT, *(Say(FIRST, (each,)) for each in (WRITE, watch(b"/a"), WRITE)))
+
+
+def test_usual_requests_one_by_one() -> None:
+    start, commit, abandon = (
+        Request(Op.TRANSACTION_START, b"\0"),
+        Request(Op.TRANSACTION_END, b"T\0", 1),
+        Request(Op.TRANSACTION_END, b"F\0", 1),
+    )
+    reads = tuple(Request(op, b"/a\0") for op in (Op.READ, Op.DIRECTORY, Op.GET_PERMS))
+    changes = (WRITE, Request(Op.MKDIR, b"/a/b\0"), Request(Op.RM, b"/a/b\0"))
+    inside = tuple(replace(each, tx=1) for each in (*changes, *reads))
+    asked = (
+        *(WRITE, watch(b"/a"), watch(b"/a", b"u"), *reads, *changes),
+        *(start, *inside, commit, start, *inside, abandon),
+        *(start, Request(Op.TRANSACTION_START, b"\0", 1), *inside, WRITE, commit),
+        *(Request(Op.RM, b"/a\0"), *reads),
+    )
+    play(DEFAULT, *(Say(FIRST, (each,)) for each in asked), Say(FIRST, asked))
 
 
 def test_a_store_that_differs() -> None:
