@@ -16,7 +16,7 @@ from toolstack.isolation.stubdom.order import Place
 from toolstack.isolation.xen import table
 from toolstack.isolation.xen.judge import Cell, Judgement, cells, places_of_a_stub_domain
 from toolstack.isolation.xen.outside import Seen, harm, look, written_in
-from toolstack.isolation.xen.scene import Scene, scene
+from toolstack.isolation.xen.scene import Scene, require_host, scene
 from toolstack.isolation.xen.simulated import Simulated, simulated
 from toolstack.isolation.xen.trial import Key, Opening, from_a_stub_domain, from_dom0
 from toolstack.progress import Progress
@@ -35,6 +35,8 @@ async def isolation_on_xen(
     None: it is made first. progress: is told of what could not be taken away.
     Raises: HandoffError if the scene cannot be set.
     """
+    # The simulation takes its time, and is worth nothing alone.
+    require_host(config)
     judgement = await examine_xen(config, await simulated(beside), progress)
     if json:
         print(table.as_json(judgement))

@@ -89,6 +89,14 @@ class Scene:
         )
 
 
+def require_host(config: GuestConfig) -> None:
+    """Returns if a scene may be set here. Raises: ConfigError, HypervisorError."""
+    StubSettings.of(config)
+    with closing(Libxc()):
+        require_dom0()
+    Xl.installed()
+
+
 @asynccontextmanager
 async def scene(config: GuestConfig, progress: Progress) -> AsyncIterator[Scene]:
     """The scene while the context lasts; then nothing of it is left.
