@@ -8,9 +8,8 @@ that nobody holds was left by a toolstack that was killed, and its note tells of
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -94,7 +93,13 @@ class DomainDirectory:
         (self.path / _NOTE).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        """With its lock at last: who takes that anew must find all of ours gone."""
+        with suppress(OSError):
+            for file in self.path.iterdir():
+                if file.name != _LOCK:
+                    file.unlink()
+            (self.path / _LOCK).unlink()
+            self.path.rmdir()
 
 
 @contextmanager

@@ -138,3 +138,15 @@ def test_what_cannot_be_written_is_named(base: Path) -> None:
             with pytest.raises(HypervisorError, match=r"domain\.\w+ cannot be written: No space"):
                 write()
     assert list(base.iterdir()) == []
+
+
+def test_its_lock_stays_until_all_else_is_gone(base: Path) -> None:
+    # Else the next toolstack takes it anew, and what it writes is removed after that.
+    with domain_directory(base, IDENTITY) as home:
+        (home.path / "domain.cfg").touch()
+        stays = home.path / "stays"
+        stays.mkdir()
+        home.remove()
+        assert (home.path / "toolstack.lock").exists()
+        stays.rmdir()
+    assert list(base.iterdir()) == []
