@@ -1,4 +1,4 @@
-"""One booted bed for all tests of a process: what a scenario leaves behind is found and removed after each."""
+"""One booted bed for all tests of a process: what a scenario leaves is removed after it."""
 
 from __future__ import annotations
 
