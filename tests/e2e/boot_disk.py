@@ -11,6 +11,7 @@ from tests.e2e.toolstack_runs import write_config
 BOOT_SECTOR = """
     bits 16
     org 0x7c00
+    cli                 ; SeaBIOS sends what it still has to say by interrupts
     xor ax, ax
     mov ds, ax
     mov si, text
@@ -23,7 +24,6 @@ next: lodsb
 done: mov dx, 0x604     ; ACPI power-off
     mov ax, 0x2000
     out dx, ax
-    cli
     hlt
 text: db "{text}", 13, 10, 0
     times 510 - ($ - $$) db 0

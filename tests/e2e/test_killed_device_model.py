@@ -53,7 +53,9 @@ def test_firmware_that_was_half_there_is_whole_when_it_boots_the_disk(
 
     assert run.status == 0, run.errors
     assert "attempt 1 failed" in run.errors
-    assert f"Booting from Hard Disk..{token}\n" in run.console
+    # SeaBIOS may have sent the end of its line or not when the boot sector writes to the port.
+    assert "Booting from Hard Disk.." in run.console
+    assert f"{token}\n" in run.console
     assert left_behind(runtime, run.pid) == []
 
 
