@@ -77,7 +77,7 @@ xenbed: $(STAMP) packages ## build the bed that boots a real Xen in QEMU, from D
 	@$(BIN)/python -m tests.xen.bed
 
 test-xen: xenbed ## the same core on a real Xen: boots the bed and runs the scenarios in its dom0
-	@$(BIN)/pytest -q -m xen -n 2 --dist worksteal tests/xen
+	@$(BIN)/pytest -q -m xen tests/xen
 
 compiled: $(STAMP) ## a copy of xenstore-sim with its hot path compiled by mypyc, in build/compiled
 	@scripts/compile-xenstore-sim.sh $(BIN)/python build/compiled

@@ -1,4 +1,4 @@
-"""One booted bed for all tests of a process: what a scenario leaves is removed after it."""
+"""One booted bed for all tests: what a scenario leaves behind is found and removed after each."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ import pytest
 
 from tests.devicemodel.fw_cfg.witness import multiboot_kernel
 from tests.xen.bed.build import build
-from tests.xen.images import MEMTEST, WITNESS
+from tests.xen.images import WITNESS
 from tests.xen.machine import Machine
 from tests.xen.play import Play
-from toolstack import images
 
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """The bed, with dom0 up. Its console is kept if a test fails, and named by the failure."""
     console = Path(tempfile.mkdtemp(prefix="xenbed-")) / "console.log"
-    files = [image.path for image in images.ensure((MEMTEST,))]
     witness = console.parent / WITNESS
     witness.write_bytes(multiboot_kernel())
-    with Machine(build(), console, files=(*files, witness)) as machine:
+    with Machine(build(), console, files=(witness,)) as machine:
         yield machine
 
 

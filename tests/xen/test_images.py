@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import secrets
-import signal
 
 import pytest
 
 from handoff.addresses import FOUR_GIB, MIB
 from tests.xen.guest import BALLAST, CMDLINE
-from tests.xen.images import MEMTEST, WITNESS
+from tests.xen.images import WITNESS
 from tests.xen.play import Play
 from tests.xen.scenarios import images
 from tests.xen.test_handoff import DEADLINE_S, said
 from toolstack.builtin_guest import INITRD
 
 pytestmark = pytest.mark.xen
-
-
-def test_a_kernel_that_never_ends_is_interrupted_and_leaves_nothing(play: Play) -> None:
-    ended = play(
-        images.says,
-        deadline_s=DEADLINE_S,
-        kernel=MEMTEST,
-        cmdline="console=ttyS0",
-        words="Memtest86+",
-    )
-    assert any("Memtest86+" in line for line in ended["console"]), ended
-    assert ended["status"] == 128 + signal.SIGINT, ended
 
 
 def test_a_multiboot_kernel_finds_its_command_line_and_its_module(play: Play) -> None:

@@ -74,10 +74,6 @@ class CreateProcess:
         """Until it has told of this stage, or has ended."""
         self.wait_until(lambda: any(each.get("stage") == stage for each in self.told))
 
-    def wait_for_words(self, words: str) -> None:
-        """Until the guest has said them, or all is over."""
-        self.wait_until(lambda: words in self.console)
-
     def wait_until(self, happened: Callable[[], bool]) -> None:
         """Or until all is over."""
         deadline = time.monotonic() + LIMIT_S

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from tests.xen.dom0.create_process import CreateProcess, create
+from tests.xen.dom0.create_process import create
 from tests.xen.guest import SCRIPT, with_ballast
 from tests.xen.scenarios.handoff import config
 from tests.xen.scenarios.hvm import QUIET, RAMDISK
@@ -36,17 +36,6 @@ except FileExistsError:
     os.execv("/usr/bin/python3", ["python3", "-I", "-m", "devicemodel", *sys.argv[1:]])
 sys.exit("ends in its first attempt")
 """
-
-
-def says(kernel: str, cmdline: str, words: str) -> dict[str, Any]:
-    """A kernel that never ends, interrupted when it has said these words."""
-    ramdisk = Path("/run/i1.img")
-    ramdisk.write_bytes(INITRD)
-    path = config("i1", cmdline, ramdisk, kernel=str(FILES / kernel), memory=128)
-    with CreateProcess(path) as process:
-        process.wait_for_words(words)
-        process.interrupt()
-        return process.ended()
 
 
 def boots_by_multiboot(kernel: str, cmdline: str) -> dict[str, Any]:
